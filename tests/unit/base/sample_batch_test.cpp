@@ -1,0 +1,57 @@
+#include "base/sample_batch.h"
+
+#include <array>
+
+#include "base/stream_key.h"
+#include "support/catch.h"
+
+namespace anomalyd {
+namespace {
+
+constexpr std::array<std::string_view, 2> kAxAy{"ax", "ay"};
+constexpr std::array<std::string_view, 1> kP{"p"};
+
+TEST_CASE("SampleBatch joins neighbouring samples of a stream into one run", "[base][batch]") {
+  SampleBatch batch;
+  const auto accelerometer = batch.schema(kAxAy);
+  batch.append("a", accelerometer, 10, std::array{1.0F, 2.0F});
+  batch.append("a", accelerometer, 20, std::array{3.0F, 4.0F});
+  batch.append("b", batch.schema(kP), 5, std::array{9.0F});
+  batch.append("a", batch.schema(kAxAy), 30, std::array{5.0F, 6.0F});
+  CHECK(batch.samples() == 4);
+  REQUIRE(batch.runs().size() == 3);
+  const Run& first = batch.runs()[0];
+  CHECK(batch.key(first) == "a");
+  CHECK(first.key_hash == hash_bytes("a"));
+  CHECK(batch.times(first)[1] == 20);
+  CHECK(batch.values(first)[3] == 4.0F);
+  CHECK(batch.schema_of(batch.runs()[1]).channels == std::vector<std::string>{"p"});
+  CHECK(batch.runs()[2].schema == accelerometer);
+}
+
+TEST_CASE("SampleBatch rewinds to a mark, also inside a run", "[base][batch]") {
+  SampleBatch batch;
+  const auto schema = batch.schema(kP);
+  batch.append("a", schema, 1, std::array{1.0F});
+  const auto mark = batch.mark();
+  batch.append("a", schema, 2, std::array{2.0F});
+  batch.append("b", schema, 3, std::array{3.0F});
+  batch.rewind(mark);
+  REQUIRE(batch.runs().size() == 1);
+  CHECK(batch.samples() == 1);
+  CHECK(batch.runs()[0].rows == 1);
+  CHECK(batch.values(batch.runs()[0]).size() == 1);
+}
+
+TEST_CASE("SampleBatch takes a block of samples at once", "[base][batch]") {
+  SampleBatch batch;
+  auto block = batch.append_block("fast", batch.schema(kAxAy), 3);
+  REQUIRE(block.values.size() == 6);
+  for (std::size_t i = 0; i < 3; ++i) block.times[i] = static_cast<TimeNs>(i);
+  block.values[5] = 7;
+  CHECK(batch.values(batch.runs()[0])[5] == 7.0F);
+  CHECK(batch.samples() == 3);
+}
+
+}  // namespace
+}  // namespace anomalyd
