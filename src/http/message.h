@@ -1,0 +1,49 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace anomalyd::http {
+
+/// One name=value of a query string, decoded.
+struct Parameter {
+  std::string name;
+  std::string value;
+};
+
+/// A parsed request, with nothing of the library that read it.
+struct Request {
+  std::string method;               ///< "GET"
+  std::string path;                 ///< decoded, without the query: "/api/v1/streams/pump"
+  std::vector<Parameter> query;     ///< decoded, in order
+  std::vector<Parameter> captures;  ///< of the route: {key} -> value, decoded
+  std::string content_type;         ///< lower case, without parameters
+  std::string content_encoding;     ///< lower case
+  std::string accept;
+  std::string authorization;
+  std::string body;  ///< as sent (still gzip), with kBodyPadding readable bytes beyond its end
+
+  /// The first value of a query parameter; nullptr when it is not there.
+  const std::string* parameter(std::string_view name) const;
+  const std::string& capture(std::string_view name) const;
+};
+
+/// Bytes of capacity that the server keeps free behind a request's body: parsers may read them.
+inline constexpr std::size_t kBodyPadding = 64;
+
+struct Response {
+  int status = 200;
+  std::string content_type;  ///< empty with an empty body
+  std::string body;
+  std::vector<Parameter> headers;  ///< further ones: {"Retry-After", "1"}
+};
+
+Response json_response(int status, std::string body);
+
+/// An `application/problem+json` body (RFC 9457): type is about:blank, title the status' phrase.
+/// `errors` is a JSON array text, or empty.
+Response problem(int status, std::string_view detail, std::string_view errors = {});
+
+}  // namespace anomalyd::http

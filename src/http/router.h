@@ -1,0 +1,42 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/message.h"
+
+namespace anomalyd::http {
+
+using Handler = std::function<Response(Request&)>;
+
+/// Where a handler runs: ingest on the connection's own thread, all that may wait on a worker.
+enum class Where { kConnection, kWorker };
+
+struct Route {
+  std::string method;   ///< "GET" also answers HEAD
+  std::string pattern;  ///< "/api/v1/streams/{key}/scores"; {name} is one path segment
+  Where where = Where::kWorker;
+  Handler handler;
+};
+
+/// Routes by method and path. Segments are split before they are decoded, so that an encoded
+/// slash stays inside its segment.
+/// Threads  const is safe to share.
+class Router {
+ public:
+  void add(Route route);
+  struct Match {
+    const Route* route = nullptr;   ///< null: no such path, or not with this method
+    std::vector<Parameter> captures;
+    std::string allow;              ///< methods the path has, "GET, HEAD"; empty: 404
+  };
+  Match find(std::string_view method, std::string_view raw_path) const;
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  std::vector<Route> routes_;
+};
+
+}  // namespace anomalyd::http

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "http/router.h"
+
+namespace prometheus {
+class Registry;
+}
+
+namespace anomalyd::http {
+
+struct Limits {
+  std::size_t max_body_bytes = 16UL << 20U;      ///< 413
+  std::size_t max_header_bytes = 16UL << 10U;    ///< 431
+  std::size_t max_target_bytes = 8UL << 10U;     ///< 414
+  std::size_t max_connections = 1024;            ///< 503 and close
+  std::chrono::seconds request_timeout{30};      ///< from first byte to last of a request
+  std::chrono::seconds idle_timeout{120};        ///< between two requests
+};
+
+struct ServerOptions {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 8420;   ///< 0: any free one
+  std::size_t threads = 1;     ///< each with its own io_context
+  std::size_t workers = 2;     ///< threads for Where::kWorker handlers
+  Limits limits;
+};
+
+/// An HTTP/1.1 server. Everything of Beast is behind it.
+///
+/// Threads   start() and stop() from one thread; handlers run as their route says.
+class Server {
+ public:
+  /// Binds; says the address in the error. Metrics anomalyd_http_* go to `registry`.
+  static Result<std::unique_ptr<Server>> start(ServerOptions options, Router router,
+                                               prometheus::Registry& registry);
+  virtual ~Server() = default;
+  virtual std::uint16_t port() const = 0;
+  /// No new connections; requests in hand are answered (`Connection: close`), at most for
+  /// `bound`; then all are closed. Returns when every thread has ended.
+  virtual void stop(std::chrono::milliseconds bound) = 0;
+};
+
+}  // namespace anomalyd::http

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/sample_batch.h"
+#include "base/time.h"
+
+namespace anomalyd::ingest {
+
+/// Why a line or an object was refused. Closed: each is a value of the metric's label `reason`.
+enum class Reason : std::uint8_t {
+  kSyntax,     ///< does not parse
+  kKey,        ///< name, label or channel that cannot be one (see name_is_valid)
+  kTime,       ///< no time, or outside int64 nanoseconds
+  kValue,      ///< not a finite float32, or no number among the fields
+  kTooMany,    ///< more channels, labels, depth or rows than allowed
+  kReasons,    // the number of reasons
+};
+std::string_view to_string(Reason reason);
+
+struct Reject {
+  std::size_t line = 0;  ///< 1-based: line of the body, or element of a JSON array
+  Reason reason = Reason::kSyntax;
+  std::string message;   ///< what was found and what was expected, with the offending text cut
+  std::string text;      ///< the line itself, at most 256 bytes of it
+};
+
+/// What a body held: the good samples, and what was refused.
+struct Decoded {
+  SampleBatch batch;
+  std::vector<Reject> rejects;  ///< the first kMaxRejects of them
+  std::size_t rejected = 0;     ///< all of them
+  std::size_t rejected_by_reason[static_cast<std::size_t>(Reason::kReasons)] = {};
+  std::size_t skipped_fields = 0;  ///< text fields of line protocol, which are no numbers
+};
+inline constexpr std::size_t kMaxRejects = 100;
+
+struct CodecLimits {
+  std::size_t max_rows = 1UL << 20U;   ///< samples a request
+  std::size_t max_json_depth = 16;
+};
+
+/// Influx line protocol. Measurement and tags make the stream, fields the channels.
+/// `unit_ns` is the precision (1, 1e3, 1e6, 1e9, 60e9, 3600e9); `now` is for lines without time.
+/// A bad line is refused and the others are kept.
+/// Source    the line protocol reference of InfluxDB 2; conventions listed in docs/ingest.md.
+void decode_line_protocol(std::string_view body, std::int64_t unit_ns, TimeNs now,
+                          const CodecLimits& limits, Decoded& out);
+
+/// POST /api/v1/samples: one object or an array of them. `body` must have
+/// simdjson::SIMDJSON_PADDING (64) readable bytes behind its end.
+///   row:     {"stream":"pump","labels":{"site":"a"},"time":T,"values":{"ax":0.1}}
+///   columns: {"stream":"pump","labels":{},"start":T,"rate_hz":25600,"channels":{"ax":[..],"ay":[..]}}
+/// T is RFC 3339 text or integer nanoseconds; a row without "time" gets `now`.
+void decode_json(std::string_view body, TimeNs now, const CodecLimits& limits, Decoded& out);
+/// The same objects, one a line.
+void decode_ndjson(std::string_view body, TimeNs now, const CodecLimits& limits, Decoded& out);
+
+}  // namespace anomalyd::ingest
