@@ -1,0 +1,96 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "base/stream_key.h"
+#include "detect/calibration.h"
+#include "detect/detector.h"
+#include "http/server.h"
+#include "ingest/codec.h"
+
+namespace anomalyd::app {
+
+/// How `anomalyctl train` makes this domain's detector file: [domain.train].
+struct TrainConfig {
+  std::string kind = "autoencoder";
+  int epochs = 200;
+  int patience = 10;
+  double learning_rate = 1e-3;
+  std::size_t batch_windows = 32;
+  std::uint64_t seed = 1;
+};
+
+/// [[domain]]: a population of devices that share a sensor and a mounting.
+struct DomainConfig {
+  std::string name = "default";
+  std::vector<std::string> streams{"*"};      ///< globs over the stream's name; one must match
+  std::map<std::string, std::string> labels;  ///< label -> glob; all must match
+  /// A kind that needs no file ("zscore"), or a detector file: a name under models.directory
+  /// without ".safetensors", or a path that ends so.
+  std::string detector = "zscore";
+  // What follows is part of a trained detector: with a file these may be left out, and must
+  // agree with it when they are given.
+  std::optional<std::vector<std::string>> channels;
+  std::optional<double> rate_hz;
+  std::optional<std::size_t> window_samples;
+  std::optional<std::size_t> hop_samples;
+  std::optional<detect::NormaliserKind> normaliser;
+  std::optional<std::size_t> learn_windows;
+  // How its streams are read.
+  std::chrono::nanoseconds lateness = std::chrono::seconds(2);
+  std::chrono::nanoseconds max_gap = std::chrono::seconds(5);
+  // When it alerts.
+  detect::Budget false_alerts;                ///< the text is kept in false_alerts_text
+  std::string false_alerts_text = "1 per week";
+  double clear_factor = 100;  ///< an alert clears at fire_p * clear_factor (at most 0.5)
+  std::uint32_t confirm_windows = 2;
+  std::chrono::nanoseconds hold = std::chrono::seconds(5);
+  TrainConfig train;
+};
+
+struct Config {
+  http::ServerOptions http;  ///< [http]: listen = "127.0.0.1:8420", threads, workers, limits
+  std::string listen = "127.0.0.1:8420";
+  ingest::CodecLimits ingest;                          ///< [ingest]
+  std::size_t max_decompressed_bytes = 64UL << 20U;    ///< [ingest]
+  std::size_t shards = 1;                              ///< [stream]
+  std::size_t queue_samples = 4UL << 20U;              ///< [stream] waiting for one shard
+  std::size_t max_streams = 200'000;                   ///< [stream]
+  std::size_t score_history_bytes = 64UL << 20U;       ///< [stream] for all streams together
+  std::filesystem::path models_directory;              ///< [models]
+  std::filesystem::path store_directory;               ///< [store] holds anomalyd.db
+  std::chrono::nanoseconds alert_retention = std::chrono::hours(24 * 90);  ///< [store]
+  std::chrono::milliseconds drain_timeout{10'000};     ///< [daemon] graceful stop's bound
+  log::Level log_level = log::Level::kInfo;            ///< [log]
+  log::Format log_format = log::Format::kLogfmt;       ///< [log]
+  std::vector<DomainConfig> domains{DomainConfig{}};   ///< the first that matches a stream wins
+};
+
+/// The defaults a daemon without a config file runs on. The store is $STATE_DIRECTORY if set, else
+/// $XDG_STATE_HOME/anomalyd, else ~/.local/state/anomalyd; models are read from the installed
+/// share folder or, in a source tree, from models/.
+Config default_config();
+
+/// Reads a config file: the defaults, overlaid, then checked.
+/// Errors   kNotFound, or kInvalidArgument with "file:line:column: key: what, expected what".
+Result<Config> load_config(const std::filesystem::path& path);
+/// The same from text; `name` stands for the file in messages.
+Result<Config> parse_config(std::string_view text, std::string_view name);
+
+/// The whole config as TOML, defaults filled in; parse_config() gives the same Config back.
+std::string print_config(const Config& config);
+
+/// The domain of a stream: the first that matches; null when none does.
+const DomainConfig* find_domain(const Config& config, const StreamKey& key);
+
+}  // namespace anomalyd::app
