@@ -1,0 +1,201 @@
+#include "stream/resampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace anomalyd::stream {
+namespace {
+
+constexpr std::uint16_t kMaxBatch = 1024;
+constexpr std::uint32_t kLockSamples = 64;
+constexpr double kFastGain = 1.0 / 8;   // of the phase while the grid is young
+constexpr double kSlowGain = 1.0 / 64;  // after that: a clock 0.75 / 64 = 1.2 % off still locks
+
+bool complete(std::span<const float> values) {
+  for (const float value : values) {
+    if (std::isnan(value)) return false;
+  }
+  return true;
+}
+
+bool same_values(std::span<const float> a, std::span<const float> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](float x, float y) { return x == y || (std::isnan(x) && std::isnan(y)); });
+}
+
+/// True when no channel has a value in both: two parts of one sample.
+bool complementary(std::span<const float> a, std::span<const float> b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!std::isnan(a[i]) && !std::isnan(b[i])) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+double Resampler::slots_after_next(const GridRules& rules, TimeNs time) const {
+  // The difference is exact in integers; doubles would lose nanoseconds of an epoch time.
+  const double since = static_cast<double>(time - anchor_) - phase_ns_;
+  return since / rules.period_ns - static_cast<double>(next_);
+}
+
+TimeNs Resampler::slot_time(const GridRules& rules, std::int64_t slots_back) const {
+  return anchor_ +
+         std::llround(static_cast<double>(next_ - slots_back) * rules.period_ns + phase_ns_);
+}
+
+Arrival Resampler::push(const GridRules& rules, TimeNs time, std::span<const float> values,
+                        SlotSink& sink) {
+  if (!started()) {
+    if (held_ == nullptr && complete(values)) {
+      restart(rules, time, values, sink);
+      newest_ = time;
+      return Arrival::kPlaced;
+    }
+    newest_ = held_ == nullptr ? time : std::max(newest_, time);
+    const Arrival arrival = hold(time, values);
+    drain(rules, false, sink);
+    return arrival;
+  }
+  newest_ = std::max(newest_, time);
+  if (held_ == nullptr) {
+    if (time < last_time_) return Arrival::kLate;
+    if (time == last_time_) {
+      if (same_values(values, sink.last_slot())) return Arrival::kDuplicate;
+      same_stamp_ = std::min<std::uint16_t>(static_cast<std::uint16_t>(same_stamp_ + 1), kMaxBatch);
+      batch_ = std::max(batch_, same_stamp_);
+    }
+    const double error = slots_after_next(rules, time);
+    if (error < earliest()) return Arrival::kExcess;
+    if (error <= latest() && complete(values)) {
+      place(rules, time, values, error, sink);
+      return Arrival::kPlaced;
+    }
+  } else if (time <= last_time_) {
+    return time == last_time_ && same_values(values, sink.last_slot()) ? Arrival::kDuplicate
+                                                                       : Arrival::kLate;
+  }
+  const Arrival arrival = hold(time, values);
+  drain(rules, false, sink);
+  return arrival;
+}
+
+void Resampler::flush(const GridRules& rules, SlotSink& sink) {
+  if (held_ != nullptr) drain(rules, true, sink);
+}
+
+void Resampler::restart(const GridRules& rules, TimeNs time, std::span<const float> values,
+                        SlotSink& sink) {
+  const bool again = started();
+  anchor_ = time;
+  phase_ns_ = 0;
+  next_ = 0;
+  placed_ = 0;
+  last_time_ = time - 1;
+  if (again) sink.on_break();
+  place(rules, time, values, 0, sink);
+}
+
+void Resampler::place(const GridRules& rules, TimeNs time, std::span<const float> values,
+                      double error, SlotSink& sink) {
+  if (time != last_time_) same_stamp_ = 1;
+  // Groups pull the phase by their last stamp, which would swing it: they only bound it.
+  const double gain = placed_ < kLockSamples ? kFastGain : kSlowGain;
+  if (batch_ == 1) {
+    phase_ns_ += gain * error * rules.period_ns;
+  } else if (std::abs(error) > static_cast<double>(batch_) / 2) {
+    phase_ns_ += kSlowGain / batch_ * error * rules.period_ns;
+  }
+  last_time_ = time;
+  ++next_;
+  if (placed_ < kLockSamples) ++placed_;
+  sink.on_slot(values);
+}
+
+Arrival Resampler::hold(TimeNs time, std::span<const float> values) {
+  if (held_ == nullptr) held_ = std::make_unique<std::vector<Held>>();
+  // Behind those of the same stamp: their order is the order they were measured in.
+  auto at = std::upper_bound(held_->begin(), held_->end(), time,
+                             [](TimeNs t, const Held& held) { return t < held.time; });
+  std::uint16_t group = 1;
+  for (auto same = at; same != held_->begin() && std::prev(same)->time == time; --same) {
+    std::vector<float>& other = std::prev(same)->values;
+    if (same_values(other, values)) return Arrival::kDuplicate;
+    if (complementary(other, values)) {
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        if (std::isnan(other[i])) other[i] = values[i];
+      }
+      return Arrival::kHeld;
+    }
+    if (group < kMaxBatch) ++group;
+  }
+  batch_ = std::max(batch_, group);
+  held_->insert(at, Held{time, {values.begin(), values.end()}});
+  return Arrival::kHeld;
+}
+
+void Resampler::fill_hole(std::int64_t slots, std::span<const float> after, SlotSink& sink) {
+  const auto last = sink.last_slot();
+  const std::vector<float> before(last.begin(), last.end());
+  std::vector<float> between(after.size());
+  for (std::int64_t i = 1; i <= slots; ++i) {
+    const float share = static_cast<float>(i) / static_cast<float>(slots + 1);
+    for (std::size_t c = 0; c < after.size(); ++c) {
+      between[c] = before[c] + share * (after[c] - before[c]);
+    }
+    ++next_;
+    sink.on_slot(between);
+  }
+}
+
+void Resampler::drain(const GridRules& rules, bool all, SlotSink& sink) {
+  std::size_t taken = 0;
+  std::vector<Held>& held = *held_;
+  while (taken < held.size()) {
+    const Held& head = held[taken];
+    const bool waited =
+        all || newest_ - head.time >= rules.lateness_ns || held.size() - taken > rules.max_held;
+    // The rest of an incomplete sample comes next or not at all.
+    if (!complete(head.values) && held.size() - taken == 1 && !waited) break;
+    if (!started()) {
+      restart(rules, head.time, head.values, sink);
+      ++taken;
+      continue;
+    }
+    const double error = slots_after_next(rules, head.time);
+    if (error > latest()) {
+      const TimeNs missing = slot_time(rules, 0);
+      const bool overdue = waited || newest_ - missing >= rules.lateness_ns;
+      if (!overdue) break;
+      const auto slots = static_cast<std::int64_t>(std::llround(error));
+      if (static_cast<double>(slots) * rules.period_ns > static_cast<double>(rules.max_gap_ns)) {
+        restart(rules, head.time, head.values, sink);
+        ++taken;
+        continue;
+      }
+      fill_hole(slots, head.values, sink);
+    }
+    const double placed_error = slots_after_next(rules, head.time);
+    if (placed_error < earliest()) {
+      ++excess_;
+    } else {
+      place(rules, head.time, head.values, placed_error, sink);
+    }
+    ++taken;
+  }
+  held.erase(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(taken));
+  if (held.empty()) held_.reset();
+}
+
+std::size_t Resampler::bytes() const {
+  std::size_t total = 0;
+  if (held_ != nullptr) {
+    total += sizeof *held_ + held_->capacity() * sizeof(Held);
+    for (const Held& held : *held_) total += held.values.capacity() * sizeof(float);
+  }
+  return total;
+}
+
+}  // namespace anomalyd::stream

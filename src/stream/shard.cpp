@@ -1,0 +1,116 @@
+#include "stream/shard.h"
+
+#include <prometheus/histogram.h>
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace anomalyd::stream {
+namespace {
+
+double seconds(std::chrono::nanoseconds span) {
+  return std::chrono::duration<double>(span).count();
+}
+
+}  // namespace
+
+Shard::Shard(ShardStreams::Limits limits, ShardStreams::Share share,
+             std::shared_ptr<const DomainSet> domains, Observer& observer,
+             std::size_t queue_samples, const Clock& clock, ShardTimers timers)
+    : streams_(limits, share, std::move(domains), observer),
+      queue_(queue_samples),
+      clock_(clock),
+      timers_(timers) {}
+
+Shard::~Shard() {
+  if (thread_.joinable()) stop(std::chrono::milliseconds(0));
+}
+
+void Shard::start() {
+  ANOMALYD_CHECK(!thread_.joinable(), "a shard is started once");
+  thread_ = std::thread([this] { run(); });
+}
+
+bool Shard::offer(Delivery delivery) {
+  const std::size_t weight = delivery.batch->samples();
+  return queue_.try_push(Item(std::move(delivery)), weight);
+}
+
+bool Shard::ask(std::function<void(ShardStreams&)> question) {
+  return queue_.push_urgent(Item(std::move(question)));
+}
+
+void Shard::run() {
+  while (!queue_.drained()) {
+    // The time-out only keeps the heartbeat going while there is nothing to do.
+    std::optional<Item> item = queue_.pop(std::chrono::milliseconds(500));
+    heartbeat_.fetch_add(1, std::memory_order_relaxed);
+    if (!item) continue;
+    if (auto* question = std::get_if<Question>(&*item)) {
+      (*question)(streams_);
+      publish();
+      continue;
+    }
+    const Delivery& delivery = std::get<Delivery>(*item);
+    if (abandon_.load(std::memory_order_relaxed)) {
+      undone_ += delivery.batch->samples();
+      continue;
+    }
+    const auto begin = clock_.elapsed();
+    streams_.process(*delivery.batch);
+    const auto end = clock_.elapsed();
+    if (timers_.score_seconds != nullptr) timers_.score_seconds->Observe(seconds(end - begin));
+    if (timers_.accepted_to_scored_seconds != nullptr) {
+      timers_.accepted_to_scored_seconds->Observe(seconds(end - delivery.accepted));
+    }
+    published_.position.store(delivery.position, std::memory_order_relaxed);
+    publish();
+  }
+}
+
+void Shard::publish() {
+  const auto set = [](auto& to, auto value) { to.store(value, std::memory_order_relaxed); };
+  const DropCounts& drops = streams_.drops();
+  set(published_.samples, streams_.samples());
+  set(published_.no_domain, drops.no_domain);
+  set(published_.too_many_streams, drops.too_many_streams);
+  set(published_.duplicate, drops.duplicate);
+  set(published_.late, drops.late);
+  set(published_.excess, drops.excess);
+  set(published_.time_range, drops.time_range);
+  set(published_.streams, streams_.streams().size());
+  set(published_.newest, streams_.newest());
+}
+
+ShardFigures Shard::figures() const {
+  const auto get = [](const auto& from) { return from.load(std::memory_order_relaxed); };
+  ShardFigures figures;
+  figures.samples = get(published_.samples);
+  figures.drops.no_domain = get(published_.no_domain);
+  figures.drops.too_many_streams = get(published_.too_many_streams);
+  figures.drops.duplicate = get(published_.duplicate);
+  figures.drops.late = get(published_.late);
+  figures.drops.excess = get(published_.excess);
+  figures.drops.time_range = get(published_.time_range);
+  figures.streams = get(published_.streams);
+  figures.newest = get(published_.newest);
+  figures.position = get(published_.position);
+  figures.queued_samples = queue_.size();
+  figures.queue_capacity = queue_.capacity();
+  figures.heartbeat = get(heartbeat_);
+  return figures;
+}
+
+std::size_t Shard::stop(std::chrono::milliseconds bound) {
+  queue_.close();
+  const auto deadline = clock_.elapsed() + bound;
+  while (!queue_.drained() && clock_.elapsed() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  abandon_.store(true, std::memory_order_relaxed);
+  if (thread_.joinable()) thread_.join();
+  return undone_;
+}
+
+}  // namespace anomalyd::stream

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <variant>
+
+#include "base/bounded_queue.h"
+#include "base/sample_batch.h"
+#include "base/time.h"
+#include "stream/shard_streams.h"
+
+namespace prometheus {
+class Histogram;
+}
+
+namespace anomalyd::stream {
+
+/// A batch on its way from the journal to the shards.
+struct Delivery {
+  std::shared_ptr<const SampleBatch> batch;
+  std::uint64_t position = 0;           ///< in the journal, counted in batches
+  std::chrono::nanoseconds accepted{};  ///< Clock::elapsed() when it was appended
+};
+
+/// Figures of a shard that any thread may read. Each is up to one batch old.
+struct ShardFigures {
+  std::uint64_t samples = 0;
+  DropCounts drops;
+  std::uint64_t streams = 0;
+  TimeNs newest = 0;           ///< event time of the newest sample
+  std::uint64_t position = 0;  ///< of the last batch that was scored
+  std::size_t queued_samples = 0;
+  std::size_t queue_capacity = 0;
+  std::uint64_t heartbeat = 0;  ///< grows with each turn of the loop
+};
+
+/// Times of interest, observed once a batch. Null ones are not observed.
+struct ShardTimers {
+  prometheus::Histogram* score_seconds = nullptr;               ///< a batch: resample to alert
+  prometheus::Histogram* accepted_to_scored_seconds = nullptr;  ///< from append to the end of it
+};
+
+/// One thread that owns its streams: takes batches in the journal's order and answers questions
+/// between two of them.
+///
+/// Threads   offer(), fits(), ask() and figures() from any thread; the rest from one.
+class Shard {
+ public:
+  Shard(ShardStreams::Limits limits, ShardStreams::Share share,
+        std::shared_ptr<const DomainSet> domains, Observer& observer, std::size_t queue_samples,
+        const Clock& clock, ShardTimers timers);
+  ~Shard();
+
+  void start();
+  bool fits(std::size_t samples) const { return queue_.fits(samples); }
+  /// False when the queue has no room for it; then nothing happened.
+  bool offer(Delivery delivery);
+  /// Runs `question` on the shard's thread, between two batches. False when it is stopping.
+  bool ask(std::function<void(ShardStreams&)> question);
+  ShardFigures figures() const;
+
+  /// Takes no more, finishes what waits and ends the thread. What is not done when `bound` is
+  /// over is left undone; returns the samples that were.
+  std::size_t stop(std::chrono::milliseconds bound);
+
+ private:
+  using Question = std::function<void(ShardStreams&)>;
+  using Item = std::variant<Delivery, Question>;
+
+  void run();
+  void publish();
+
+  ShardStreams streams_;
+  BoundedQueue<Item> queue_;
+  const Clock& clock_;
+  const ShardTimers timers_;
+  std::thread thread_;
+  std::atomic<bool> abandon_{false};
+  std::atomic<std::uint64_t> heartbeat_{0};
+  std::atomic<std::size_t> undone_{0};
+
+  // Written by the shard's thread after each batch.
+  struct Published {
+    std::atomic<std::uint64_t> samples{0}, no_domain{0}, too_many_streams{0}, duplicate{0}, late{0},
+        excess{0}, time_range{0}, streams{0}, position{0};
+    std::atomic<TimeNs> newest{0};
+  } published_;
+};
+
+}  // namespace anomalyd::stream
