@@ -1,0 +1,463 @@
+#include "store/database.h"
+
+#include <array>
+#include <charconv>
+#include <mutex>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "store/alert_blob.h"
+#include "store/sqlite.h"
+
+namespace anomalyd::store {
+namespace {
+
+constexpr std::int64_t kApplicationId = 0x616e6d64;  // "anmd", in the file's header
+
+/// Row i takes a file from user_version i to i + 1. Rows are never changed, only added.
+/// STRICT makes the columns' types hold; alert_label repeats start_ns so that a page of one
+/// label's alerts is a walk along its key.
+constexpr std::array kMigrations{
+    R"(CREATE TABLE alert (
+         id TEXT NOT NULL PRIMARY KEY,
+         stream TEXT NOT NULL,
+         domain TEXT NOT NULL,
+         detector TEXT NOT NULL,
+         detector_version TEXT NOT NULL,
+         state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+         start_ns INTEGER NOT NULL,
+         end_ns INTEGER NOT NULL,
+         fired_ns INTEGER NOT NULL,
+         resolved_ns INTEGER NOT NULL,
+         end_reason TEXT NOT NULL,
+         threshold_p REAL,
+         peak_score REAL,
+         peak_p REAL,
+         peak_ns INTEGER NOT NULL,
+         contributions BLOB NOT NULL,
+         context BLOB NOT NULL
+       ) STRICT;
+       CREATE INDEX alert_by_start ON alert (start_ns, id);
+       CREATE INDEX alert_by_state ON alert (state, start_ns, id);
+       CREATE INDEX alert_by_stream ON alert (stream, start_ns, id);
+       CREATE INDEX alert_by_end ON alert (end_ns) WHERE state = 2;
+       CREATE TABLE alert_label (
+         name TEXT NOT NULL,
+         value TEXT NOT NULL,
+         start_ns INTEGER NOT NULL,
+         id TEXT NOT NULL REFERENCES alert (id) ON DELETE CASCADE,
+         PRIMARY KEY (name, value, start_ns, id)
+       ) STRICT, WITHOUT ROWID;
+       CREATE INDEX alert_label_by_id ON alert_label (id);)",
+};
+constexpr auto kSchemaVersion = static_cast<std::int64_t>(kMigrations.size());
+
+constexpr std::string_view kColumns =
+    "a.id, a.stream, a.domain, a.detector, a.detector_version, a.state, a.start_ns, a.end_ns, "
+    "a.fired_ns, a.resolved_ns, a.end_reason, a.threshold_p, a.peak_score, a.peak_p, a.peak_ns, "
+    "a.contributions";
+
+constexpr std::string_view kPut =
+    "INSERT INTO alert (id, stream, domain, detector, detector_version, state, start_ns, end_ns, "
+    "fired_ns, resolved_ns, end_reason, threshold_p, peak_score, peak_p, peak_ns, contributions, "
+    "context) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17) "
+    "ON CONFLICT (id) DO UPDATE SET stream=?2, domain=?3, detector=?4, detector_version=?5, "
+    "state=?6, start_ns=?7, end_ns=?8, fired_ns=?9, resolved_ns=?10, end_reason=?11, "
+    "threshold_p=?12, peak_score=?13, peak_p=?14, peak_ns=?15, contributions=?16, context=?17";
+
+/// Alerts deleted in one transaction by prune().
+constexpr std::int64_t kPruneStep = 500;
+
+Error with_path(const std::string& path, Error error) {
+  error.message = path + ": " + error.message;
+  return error;
+}
+
+/// Fails unless the file is empty or one of ours, of a version this build knows.
+Status check_identity(Connection& connection) {
+  const auto application = connection.integer("PRAGMA application_id");
+  if (!application.ok()) return application.error();
+  const auto version = connection.integer("PRAGMA user_version");
+  if (!version.ok()) return version.error();
+  const auto tables = connection.integer("SELECT count(*) FROM sqlite_master");
+  if (!tables.ok()) return tables.error();
+  if (application.value() == 0 && version.value() == 0 && tables.value() == 0) return Done{};
+  if (application.value() != kApplicationId) {
+    return Error{ErrorCode::kCorrupt, connection.path() +
+                                          ": a SQLite file, but not of anomalyd: application_id " +
+                                          std::to_string(application.value()) + ", expected " +
+                                          std::to_string(kApplicationId)};
+  }
+  if (version.value() < 1) {
+    return Error{ErrorCode::kCorrupt, connection.path() + ": schema version " +
+                                          std::to_string(version.value()) + ", expected 1 to " +
+                                          std::to_string(kSchemaVersion)};
+  }
+  if (version.value() > kSchemaVersion) {
+    return Error{ErrorCode::kUnsupported,
+                 connection.path() + ": schema version " + std::to_string(version.value()) +
+                     ", this build knows up to " + std::to_string(kSchemaVersion)};
+  }
+  return Done{};
+}
+
+Status check_structure(Connection& connection) {
+  const auto found = connection.text("PRAGMA quick_check(1)");
+  if (!found.ok()) return found.error();
+  if (found.value() != "ok") {
+    return Error{ErrorCode::kCorrupt, connection.path() + ": damaged: " + found.value()};
+  }
+  return Done{};
+}
+
+Status migrate(Connection& connection) {
+  auto transaction = Transaction::begin(connection);
+  if (!transaction.ok()) return transaction.error();
+  // Under the write lock: another process may have done it in between.
+  const auto version = connection.integer("PRAGMA user_version");
+  if (!version.ok()) return version.error();
+  for (std::int64_t v = version.value(); v < kSchemaVersion; ++v) {
+    const Status done = connection.run(kMigrations[static_cast<std::size_t>(v)]);
+    if (!done.ok()) return done;
+  }
+  if (version.value() != kSchemaVersion) {
+    const Status marked = connection.run("PRAGMA application_id=" + std::to_string(kApplicationId) +
+                                         ";PRAGMA user_version=" + std::to_string(kSchemaVersion));
+    if (!marked.ok()) return marked;
+  }
+  return transaction.value().commit();
+}
+
+void append_hex(std::string& out, unsigned char byte) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  out += kDigits[byte >> 4U];
+  out += kDigits[byte & 0xfU];
+}
+
+/// The last alert of a page: its start, 16 hex digits, then the bytes of its id in hex.
+struct Cursor {
+  TimeNs start = 0;
+  std::string id;
+};
+
+std::string print_cursor(const alert::Alert& last) {
+  std::string text;
+  for (unsigned shift = 64; shift > 0; shift -= 8) {
+    append_hex(text,
+               static_cast<unsigned char>(static_cast<std::uint64_t>(last.start) >> (shift - 8)));
+  }
+  for (const char c : last.id) append_hex(text, static_cast<unsigned char>(c));
+  return text;
+}
+
+Result<Cursor> parse_cursor(std::string_view text) {
+  std::string bytes;
+  bool is_hex = text.size() > 16 && text.size() % 2 == 0 && text.size() <= 1024;
+  for (std::size_t i = 0; is_hex && i < text.size(); i += 2) {
+    unsigned char byte = 0;
+    const auto [end, ec] = std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+    is_hex = ec == std::errc() && end == text.data() + i + 2;
+    bytes += static_cast<char>(byte);
+  }
+  if (!is_hex) {
+    return Error{ErrorCode::kInvalidArgument, "not a cursor of this API: '" +
+                                                  std::string(text.substr(0, 64)) +
+                                                  "', expected the `next` of the page before"};
+  }
+  Cursor cursor;
+  std::uint64_t start = 0;
+  for (std::size_t i = 0; i < 8; ++i) start = start << 8U | static_cast<unsigned char>(bytes[i]);
+  cursor.start = static_cast<TimeNs>(start);
+  cursor.id = bytes.substr(8);
+  return cursor;
+}
+
+/// Reads kColumns, and the context when it is column 16.
+Result<alert::Alert> read_alert(const Statement& row, bool with_context) {
+  alert::Alert alert;
+  alert.id = row.text(0);
+  const std::string where = "alert " + alert.id;
+  auto stream = StreamKey::parse(row.text(1));
+  if (!stream.ok()) {
+    return Error{ErrorCode::kCorrupt, where + ": " + stream.error().message};
+  }
+  alert.stream = std::move(stream).value();
+  alert.domain = row.text(2);
+  alert.detector = row.text(3);
+  alert.detector_version = row.text(4);
+  const std::int64_t state = row.integer(5);
+  if (state < 0 || state > static_cast<std::int64_t>(alert::AlertState::kResolved)) {
+    return Error{ErrorCode::kCorrupt, where + ": state " + std::to_string(state)};
+  }
+  alert.state = static_cast<alert::AlertState>(state);
+  alert.start = row.integer(6);
+  alert.end = row.integer(7);
+  alert.fired_at = row.integer(8);
+  alert.resolved_at = row.integer(9);
+  alert.end_reason = row.text(10);
+  alert.threshold_p = row.real(11);
+  alert.peak_score = row.real(12);
+  alert.peak_p = row.real(13);
+  alert.peak_time = row.integer(14);
+  auto contributions = decode_contributions(row.blob(15));
+  if (!contributions.ok()) return with_path(where, contributions.error());
+  alert.contributions = std::move(contributions).value();
+  if (with_context) {
+    auto context = decode_context(row.blob(16));
+    if (!context.ok()) return with_path(where, context.error());
+    alert.context = std::move(context).value();
+  }
+  return alert;
+}
+
+}  // namespace
+
+struct Database::Impl {
+  struct Writer {
+    Connection connection;
+    Statement put, put_label, remove_labels, remove, prune;
+  };
+
+  Impl(Writer for_writing, Connection for_reading)
+      : writer(std::move(for_writing)), reader(std::move(for_reading)) {}
+
+  std::mutex write_mutex;
+  Writer writer;
+  std::mutex read_mutex;
+  Connection reader;
+};
+
+Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Database::~Database() = default;
+
+Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& path) {
+  std::error_code failed;
+  if (path.has_parent_path()) {
+    std::filesystem::create_directories(path.parent_path(), failed);
+    if (failed) {
+      return Error{ErrorCode::kUnavailable,
+                   path.string() + ": cannot make its folder: " + failed.message()};
+    }
+  }
+  auto opened = Connection::open(path.string());
+  if (!opened.ok()) return opened.error();
+  Impl::Writer writer{std::move(opened).value(), {}, {}, {}, {}, {}};
+  Connection& connection = writer.connection;
+  // Nothing is written before the file is known to be ours.
+  for (const auto check : {check_identity, check_structure}) {
+    const Status passed = check(connection);
+    if (!passed.ok()) return passed.error();
+  }
+  const auto mode = connection.text("PRAGMA journal_mode=WAL");
+  if (!mode.ok()) return mode.error();
+  if (mode.value() != "wal") {
+    return Error{ErrorCode::kUnavailable,
+                 path.string() + ": the file system does not do WAL: " + mode.value()};
+  }
+  // FULL: an alert that was sent out must not be gone after a power cut. In WAL mode that is one
+  // fdatasync a transaction, and alerts are rare.
+  const Status configured = connection.run(
+      "PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
+      "PRAGMA journal_size_limit=16777216");
+  if (!configured.ok()) return configured.error();
+  const Status migrated = migrate(connection);
+  if (!migrated.ok()) return migrated.error();
+
+  for (const auto& [statement, sql] : {
+           std::pair{&writer.put, kPut},
+           std::pair{&writer.put_label,
+                     std::string_view("INSERT INTO alert_label (name, value, start_ns, id) "
+                                      "VALUES (?,?,?,?)")},
+           std::pair{&writer.remove_labels,
+                     std::string_view("DELETE FROM alert_label WHERE id = ?")},
+           std::pair{&writer.remove, std::string_view("DELETE FROM alert WHERE id = ?")},
+           std::pair{&writer.prune,
+                     std::string_view("DELETE FROM alert WHERE rowid IN (SELECT rowid FROM alert "
+                                      "WHERE state = 2 AND end_ns < ? LIMIT ?)")},
+       }) {
+    auto prepared = connection.prepare(sql);
+    if (!prepared.ok()) return prepared.error();
+    *statement = std::move(prepared).value();
+  }
+
+  auto reader = Connection::open(path.string());
+  if (!reader.ok()) return reader.error();
+  const Status restricted = reader.value().run("PRAGMA query_only=ON");
+  if (!restricted.ok()) return restricted.error();
+  return std::unique_ptr<Database>(
+      new Database(std::make_unique<Impl>(std::move(writer), std::move(reader).value())));
+}
+
+Status Database::put(std::span<const alert::Alert> alerts) {
+  if (alerts.empty()) return Done{};
+  const std::lock_guard lock(impl_->write_mutex);
+  Impl::Writer& writer = impl_->writer;
+  auto transaction = Transaction::begin(writer.connection);
+  if (!transaction.ok()) return transaction.error();
+  for (const alert::Alert& alert : alerts) {
+    const std::vector<std::byte> contributions = encode_contributions(alert.contributions);
+    const std::vector<std::byte> context = encode_context(alert.context);
+    writer.put.bind(alert.id)
+        .bind(alert.stream.text())
+        .bind(alert.domain)
+        .bind(alert.detector)
+        .bind(alert.detector_version)
+        .bind(static_cast<std::int64_t>(alert.state))
+        .bind(alert.start)
+        .bind(alert.end)
+        .bind(alert.fired_at)
+        .bind(alert.resolved_at)
+        .bind(alert.end_reason)
+        .bind(alert.threshold_p)
+        .bind(alert.peak_score)
+        .bind(alert.peak_p)
+        .bind(alert.peak_time)
+        .bind(contributions)
+        .bind(context);
+    Status done = writer.put.run();
+    if (done.ok()) done = writer.remove_labels.bind(alert.id).run();
+    for (const Label& label : alert.stream.labels()) {
+      if (!done.ok()) break;
+      done = writer.put_label.bind(label.name)
+                 .bind(label.value)
+                 .bind(alert.start)
+                 .bind(alert.id)
+                 .run();
+    }
+    if (!done.ok()) return done;
+  }
+  return transaction.value().commit();
+}
+
+Result<AlertPage> Database::find(const AlertQuery& query) const {
+  const std::string& path = impl_->reader.path();
+  if (query.limit < 1 || query.limit > AlertQuery::kMaxLimit) {
+    return Error{ErrorCode::kInvalidArgument, "limit: " + std::to_string(query.limit) +
+                                                  ", expected 1 to " +
+                                                  std::to_string(AlertQuery::kMaxLimit)};
+  }
+  if (query.labels.size() > kMaxLabels) {
+    return Error{ErrorCode::kInvalidArgument, "labels: " + std::to_string(query.labels.size()) +
+                                                  ", expected at most " +
+                                                  std::to_string(kMaxLabels)};
+  }
+  if (query.from && query.to && *query.from >= *query.to) {
+    return Error{ErrorCode::kInvalidArgument, "from " + to_rfc3339(*query.from) +
+                                                  ", expected a time before to (" +
+                                                  to_rfc3339(*query.to) + ")"};
+  }
+  Cursor cursor;
+  if (!query.cursor.empty()) {
+    auto parsed = parse_cursor(query.cursor);
+    if (!parsed.ok()) return parsed.error();
+    cursor = std::move(parsed).value();
+  }
+
+  // The first label, if any, leads: its key is in the order of the answer.
+  const std::string_view order = query.labels.empty() ? "a" : "l";
+  const std::string place = std::string(order) + ".start_ns, " + std::string(order) + ".id";
+  std::string sql = "SELECT " + std::string(kColumns);
+  if (query.labels.empty()) {
+    sql += " FROM alert AS a WHERE 1";
+  } else {
+    sql +=
+        " FROM alert_label AS l CROSS JOIN alert AS a ON a.id = l.id"
+        " WHERE l.name = ? AND l.value = ?";
+  }
+  for (std::size_t i = 1; i < query.labels.size(); ++i) {
+    sql +=
+        " AND EXISTS (SELECT 1 FROM alert_label AS m WHERE m.name = ? AND m.value = ?"
+        " AND m.start_ns = a.start_ns AND m.id = a.id)";
+  }
+  if (query.state) sql += " AND a.state = ?";
+  if (!query.stream.empty()) sql += " AND a.stream = ?";
+  if (query.from) sql += " AND (a.state <> 2 OR a.end_ns > ? OR a.start_ns >= ?)";
+  if (query.to) sql += " AND " + std::string(order) + ".start_ns < ?";
+  if (!query.cursor.empty()) sql += " AND (" + place + ") < (?, ?)";
+  sql += " ORDER BY " + std::string(order) + ".start_ns DESC, " + std::string(order) +
+         ".id DESC LIMIT ?";
+
+  const std::lock_guard lock(impl_->read_mutex);
+  auto prepared = impl_->reader.prepare(sql);
+  if (!prepared.ok()) return prepared.error();
+  Statement& rows = prepared.value();
+  for (const Label& label : query.labels) rows.bind(label.name).bind(label.value);
+  if (query.state) rows.bind(static_cast<std::int64_t>(*query.state));
+  if (!query.stream.empty()) rows.bind(query.stream);
+  if (query.from) rows.bind(*query.from).bind(*query.from);
+  if (query.to) rows.bind(*query.to);
+  if (!query.cursor.empty()) rows.bind(cursor.start).bind(cursor.id);
+  rows.bind(static_cast<std::int64_t>(query.limit) + 1);  // one more tells whether there is more
+
+  AlertPage page;
+  for (;;) {
+    const auto has_row = rows.step();
+    if (!has_row.ok()) return has_row.error();
+    if (!has_row.value()) return page;
+    if (page.alerts.size() == query.limit) break;
+    auto alert = read_alert(rows, false);
+    if (!alert.ok()) return with_path(path, alert.error());
+    page.alerts.push_back(std::move(alert).value());
+  }
+  page.next = print_cursor(page.alerts.back());
+  return page;
+}
+
+Result<std::optional<alert::Alert>> Database::get(const std::string& id) const {
+  const std::lock_guard lock(impl_->read_mutex);
+  auto prepared = impl_->reader.prepare("SELECT " + std::string(kColumns) +
+                                        ", a.context FROM alert AS a WHERE a.id = ?");
+  if (!prepared.ok()) return prepared.error();
+  Statement& row = prepared.value();
+  const auto found = row.bind(id).step();
+  if (!found.ok()) return found.error();
+  if (!found.value()) return std::optional<alert::Alert>();
+  auto alert = read_alert(row, true);
+  if (!alert.ok()) return with_path(impl_->reader.path(), alert.error());
+  return std::optional(std::move(alert).value());
+}
+
+Result<std::size_t> Database::close_open_alerts(const std::string& reason) {
+  const std::lock_guard lock(impl_->write_mutex);
+  Connection& connection = impl_->writer.connection;
+  auto transaction = Transaction::begin(connection);
+  if (!transaction.ok()) return transaction.error();
+  const Status cancelled = connection.run("DELETE FROM alert WHERE state = 0");
+  if (!cancelled.ok()) return cancelled.error();
+  auto resolve = connection.prepare(
+      "UPDATE alert SET state = 2, resolved_ns = end_ns, end_reason = ? WHERE state = 1");
+  if (!resolve.ok()) return resolve.error();
+  const Status resolved = resolve.value().bind(reason).run();
+  if (!resolved.ok()) return resolved.error();
+  const std::size_t count = connection.changes();
+  const Status committed = transaction.value().commit();
+  if (!committed.ok()) return committed.error();
+  return count;
+}
+
+Status Database::remove(const std::string& id) {
+  const std::lock_guard lock(impl_->write_mutex);
+  return impl_->writer.remove.bind(id).run();
+}
+
+Result<std::size_t> Database::prune(TimeNs time) {
+  std::size_t pruned = 0;
+  for (;;) {
+    const std::lock_guard lock(impl_->write_mutex);
+    const Status done = impl_->writer.prune.bind(time).bind(kPruneStep).run();
+    if (!done.ok()) return done.error();
+    const std::size_t count = impl_->writer.connection.changes();
+    pruned += count;
+    if (count < static_cast<std::size_t>(kPruneStep)) return pruned;
+  }
+}
+
+Result<std::size_t> Database::count() const {
+  const std::lock_guard lock(impl_->read_mutex);
+  const auto found = impl_->reader.integer("SELECT count(*) FROM alert");
+  if (!found.ok()) return found.error();
+  return static_cast<std::size_t>(found.value());
+}
+
+}  // namespace anomalyd::store
