@@ -272,9 +272,10 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
            std::pair{&writer.remove_labels,
                      std::string_view("DELETE FROM alert_label WHERE id = ?")},
            std::pair{&writer.remove, std::string_view("DELETE FROM alert WHERE id = ?")},
-           std::pair{&writer.prune,
-                     std::string_view("DELETE FROM alert WHERE rowid IN (SELECT rowid FROM alert "
-                                      "WHERE state = 2 AND end_ns < ? LIMIT ?)")},
+           std::pair{
+               &writer.prune,
+               std::string_view("DELETE FROM alert WHERE rowid IN (SELECT rowid FROM alert "
+                                "INDEXED BY alert_by_end WHERE state = 2 AND end_ns < ? LIMIT ?)")},
        }) {
     auto prepared = connection.prepare(sql);
     if (!prepared.ok()) return prepared.error();
@@ -347,36 +348,41 @@ Result<AlertPage> Database::find(const AlertQuery& query) const {
                                                   ", expected a time before to (" +
                                                   to_rfc3339(*query.to) + ")"};
   }
-  Cursor cursor;
+  std::optional<Cursor> cursor;
   if (!query.cursor.empty()) {
     auto parsed = parse_cursor(query.cursor);
     if (!parsed.ok()) return parsed.error();
     cursor = std::move(parsed).value();
   }
-
-  // The first label, if any, leads: its key is in the order of the answer.
-  const std::string_view order = query.labels.empty() ? "a" : "l";
-  const std::string place = std::string(order) + ".start_ns, " + std::string(order) + ".id";
-  std::string sql = "SELECT " + std::string(kColumns);
-  if (query.labels.empty()) {
-    sql += " FROM alert AS a WHERE 1";
-  } else {
-    sql +=
-        " FROM alert_label AS l CROSS JOIN alert AS a ON a.id = l.id"
-        " WHERE l.name = ? AND l.value = ?";
+  // Both end the walk's range: only the tighter one, so that the index is entered there.
+  std::optional<TimeNs> to = query.to;
+  if (cursor && to) {
+    if (cursor->start < *to) {
+      to.reset();
+    } else {
+      cursor.reset();
+    }
   }
-  for (std::size_t i = 1; i < query.labels.size(); ++i) {
+
+  // What leads is walked in the order of the answer: the stream, else the first label, else the
+  // state, else all. `+` keeps an index from being chosen.
+  const bool label_leads = query.stream.empty() && !query.labels.empty();
+  const std::string lead = label_leads ? "l." : "a.";
+  std::string sql = "SELECT " + std::string(kColumns);
+  sql += label_leads ? " FROM alert_label AS l CROSS JOIN alert AS a ON a.id = l.id"
+                       " WHERE l.name = ? AND l.value = ?"
+                     : " FROM alert AS a WHERE 1";
+  for (std::size_t i = label_leads ? 1 : 0; i < query.labels.size(); ++i) {
     sql +=
         " AND EXISTS (SELECT 1 FROM alert_label AS m WHERE m.name = ? AND m.value = ?"
-        " AND m.start_ns = a.start_ns AND m.id = a.id)";
+        " AND m.id = a.id)";
   }
-  if (query.state) sql += " AND a.state = ?";
+  if (query.state) sql += query.stream.empty() ? " AND a.state = ?" : " AND +a.state = ?";
   if (!query.stream.empty()) sql += " AND a.stream = ?";
-  if (query.from) sql += " AND (a.state <> 2 OR a.end_ns > ? OR a.start_ns >= ?)";
-  if (query.to) sql += " AND " + std::string(order) + ".start_ns < ?";
-  if (!query.cursor.empty()) sql += " AND (" + place + ") < (?, ?)";
-  sql += " ORDER BY " + std::string(order) + ".start_ns DESC, " + std::string(order) +
-         ".id DESC LIMIT ?";
+  if (query.from) sql += " AND (+a.state <> 2 OR +a.end_ns > ? OR +a.start_ns >= ?)";
+  if (to) sql += " AND " + lead + "start_ns < ?";
+  if (cursor) sql += " AND (" + lead + "start_ns, " + lead + "id) < (?, ?)";
+  sql += " ORDER BY " + lead + "start_ns DESC, " + lead + "id DESC LIMIT ?";
 
   const std::lock_guard lock(impl_->read_mutex);
   auto prepared = impl_->reader.prepare(sql);
@@ -386,8 +392,8 @@ Result<AlertPage> Database::find(const AlertQuery& query) const {
   if (query.state) rows.bind(static_cast<std::int64_t>(*query.state));
   if (!query.stream.empty()) rows.bind(query.stream);
   if (query.from) rows.bind(*query.from).bind(*query.from);
-  if (query.to) rows.bind(*query.to);
-  if (!query.cursor.empty()) rows.bind(cursor.start).bind(cursor.id);
+  if (to) rows.bind(*to);
+  if (cursor) rows.bind(cursor->start).bind(cursor->id);
   rows.bind(static_cast<std::int64_t>(query.limit) + 1);  // one more tells whether there is more
 
   AlertPage page;

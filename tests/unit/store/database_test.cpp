@@ -131,6 +131,11 @@ TEST_CASE("find() filters by state, stream, labels and time, newest first", "[st
   CHECK(find({.stream = R"(mid{site="a",unit="2"})"}) == Names{"mid"});
   CHECK(find({.stream = "mid"}).empty());
   CHECK(find({.stream = "bare"}) == Names{"bare"});
+  const std::string mid = R"(mid{site="a",unit="2"})";
+  CHECK(find({.state = AlertState::kFiring, .stream = mid, .labels = {{"unit", "2"}}}) ==
+        Names{"mid"});
+  CHECK(find({.state = AlertState::kPending, .stream = mid}).empty());
+  CHECK(find({.stream = mid, .labels = {{"unit", "1"}}}).empty());
 
   CHECK(find({.labels = {{"site", "a"}}}) == Names{"mid", "old"});
   CHECK(find({.labels = {{"unit", "1"}}}) == Names{"new", "old"});
@@ -196,6 +201,8 @@ TEST_CASE("Paging neither loses nor repeats alerts of equal start", "[store][fin
     return seen.size();
   };
   CHECK(page_through({.limit = 7}) == 1000);
+  CHECK(page_through({.to = 1795320306'000'000'001, .limit = 70}) == 1000);
+  CHECK(page_through({.from = 0, .limit = 300}) == 1000);
   CHECK(page_through({.limit = 1000}) == 1000);
   CHECK(page_through({.limit = 500}) == 1000);
   CHECK(page_through({.labels = {{"all", "x"}}, .limit = 99}) == 1000);
@@ -222,6 +229,11 @@ TEST_CASE("Paging walks starts on both sides of 1970", "[store][find][cursor]") 
     query.cursor = page.next;
   } while (!query.cursor.empty() && found.size() < 10);
   CHECK(found == wanted);
+  // A cursor and `to` together: the earlier one counts.
+  const std::string after_last = database->find({.limit = 1}).value().next;
+  CHECK(database->find({.to = 0, .cursor = after_last}).value().alerts.at(0).start == -1);
+  const std::string after_zero = database->find({.limit = 3}).value().next;
+  CHECK(database->find({.to = 1, .cursor = after_zero}).value().alerts.at(0).start == -1);
 }
 
 TEST_CASE("Impossible queries are refused and say what was expected", "[store][find][errors]") {
