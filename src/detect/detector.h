@@ -25,28 +25,28 @@ enum class NormaliserKind {
 
 /// What a detector is; everything but the numbers. Part of the detector file.
 struct DetectorInfo {
-  std::string name;              ///< the file's stem, or the kind for one without a file
-  std::string kind;              ///< the member's row in member_kinds(): "autoencoder", ...
-  std::string version;           ///< first 12 hex digits of the tensors' and settings' digest
+  std::string name;                   ///< the file's stem, or the kind for one without a file
+  std::string kind;                   ///< the member's row in member_kinds(): "autoencoder", ...
+  std::string version;                ///< first 12 hex digits of the tensors' and settings' digest
   std::vector<std::string> channels;  ///< order of the values; empty: whatever a stream brings
-  double rate_hz = 0;            ///< of the grid the windows were cut on; 0: the stream's own
+  double rate_hz = 0;                 ///< of the grid the windows were cut on; 0: the stream's own
   std::size_t window_samples = 128;
   std::size_t hop_samples = 64;
   NormaliserKind normaliser = NormaliserKind::kStream;
   std::size_t learn_windows = 0;  ///< windows a new stream is learned from; 0: none
   std::uint64_t seed = 0;
-  std::string training_digest;   ///< of the windows it was fitted on; empty without a file
+  std::string training_digest;  ///< of the windows it was fitted on; empty without a file
 };
 
 /// A stream's own part of a detector: what was learned from it. Made by Detector::start(), owned
 /// by the shard, handed back to the same Detector only.
 struct StreamState {
   std::uint32_t learned_windows = 0;
-  std::vector<float> normaliser;             ///< kStream: mean and spread of each channel
-  std::vector<float> member;                 ///< an online member's memory
+  std::vector<float> normaliser;              ///< kStream: mean and spread of each channel
+  std::vector<float> member;                  ///< an online member's memory
   std::unique_ptr<std::vector<float>> trial;  ///< scores of the learning span, until learned
-  std::unique_ptr<Calibration> calibration;  ///< when the file has none of its own
-  std::size_t bytes() const;                 ///< heap bytes held
+  std::unique_ptr<Calibration> calibration;   ///< when the file has none of its own
+  std::size_t bytes() const;                  ///< heap bytes held
 };
 
 /// Why a window scored as it did.
@@ -88,8 +88,12 @@ class Detector {
   virtual void update(StreamState& state, std::span<const float> normalised) const = 0;
   /// True when update() changes the state, so that a stream's windows must be scored in turn.
   virtual bool is_online() const = 0;
-  /// Contributions and the expected window, for a normalised window.
-  virtual Explanation explain(const StreamState& state, std::span<const float> normalised) const = 0;
+  /// Contributions and the expected window, for a normalised window. With kWindow `expected` is
+  /// left normalised: the window's own mean and spread are known to explain_raw() only.
+  virtual Explanation explain(const StreamState& state,
+                              std::span<const float> normalised) const = 0;
+  /// The same for a raw window; `expected` is in sensor units for every normaliser.
+  virtual Explanation explain_raw(const StreamState& state, std::span<const float> raw) const = 0;
 
   /// Writes the detector file (models/FORMAT.md), atomically. Only fitted detectors have one.
   virtual Status save(const std::filesystem::path& path) const = 0;

@@ -17,12 +17,12 @@ struct FitProgress {
 };
 
 struct FitOptions {
-  DetectorInfo info;        ///< kind, channels, rate, window, hop, normaliser, learn_windows, seed
-  int epochs = 200;         ///< at most; early stopping on held-out windows usually ends sooner
-  int patience = 10;        ///< epochs without improvement before it stops
+  DetectorInfo info;  ///< kind, channels, rate, window, hop, normaliser, learn_windows, seed
+  int epochs = 200;   ///< at most; early stopping on held-out windows usually ends sooner
+  int patience = 10;  ///< epochs without improvement before it stops
   double learning_rate = 1e-3;
   std::size_t batch_windows = 32;
-  std::size_t threads = 1;  ///< the result does not depend on it
+  std::size_t threads = 1;                              ///< the result does not depend on it
   std::function<bool(const FitProgress&)> on_progress;  ///< false cancels; may be empty
 };
 

@@ -1,0 +1,317 @@
+#include "detect/detector.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "detect/composed_detector.h"
+
+namespace anomalyd::detect {
+namespace {
+
+bool all_finite(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
+/// While a stream's normaliser is learned its state holds double moments, each as two floats.
+constexpr std::size_t kMomentFloats = 6;
+
+void put(std::span<float> at, double value) {
+  at[0] = static_cast<float>(value);
+  at[1] = static_cast<float>(value - static_cast<double>(at[0]));
+}
+
+double get(std::span<const float> at) {
+  return static_cast<double>(at[0]) + static_cast<double>(at[1]);
+}
+
+class ComposedDetector final : public Detector {
+ public:
+  explicit ComposedDetector(DetectorParts parts) : parts_(std::move(parts)) {
+    const DetectorInfo& info = parts_.info;
+    const std::size_t span = info.learn_windows;
+    if (!parts_.calibration) {
+      // An online member's span: a tenth for the normaliser, memory to the half, then scores.
+      normaliser_windows_ = info.normaliser == NormaliserKind::kStream ? span / 10 : 0;
+      memory_windows_ = span / 2;
+    } else {
+      normaliser_windows_ = info.normaliser == NormaliserKind::kStream ? span : 0;
+      memory_windows_ = span;
+    }
+  }
+
+  const DetectorInfo& info() const override { return parts_.info; }
+  bool is_online() const override { return parts_.member->is_online(); }
+
+  StreamState start(std::size_t channels) const override {
+    ANOMALYD_CHECK(
+        channels > 0 && (parts_.info.channels.empty() || parts_.info.channels.size() == channels),
+        "detector: start() with other channels than the detector's");
+    StreamState state;
+    if (normaliser_windows_ > 0) state.normaliser.assign(channels * kMomentFloats, 0.0F);
+    state.member = parts_.member->new_memory(channels);
+    if (!parts_.calibration) state.trial = std::make_unique<std::vector<float>>();
+    return state;
+  }
+
+  double progress(const StreamState& state) const override {
+    const std::size_t span = parts_.info.learn_windows;
+    if (state.learned_windows >= span) return 1;
+    return static_cast<double>(state.learned_windows) / static_cast<double>(span);
+  }
+
+  void learn(StreamState& state, std::span<const float> raw) const override {
+    if (!all_finite(raw) || progress(state) >= 1) return;
+    const std::size_t at = state.learned_windows++;
+    if (at < normaliser_windows_) {
+      learn_normaliser(state, raw);
+      return;
+    }
+    if (parts_.calibration) return;
+    std::vector<float> normalised(raw.size());
+    normalise(state, raw, normalised);
+    if (at >= memory_windows_) {
+      nn::Matrix<float> window(1, static_cast<Eigen::Index>(normalised.size()));
+      std::copy(normalised.begin(), normalised.end(), window.data());
+      const StreamState* const states[] = {&state};
+      float trial = 0;
+      score(window, states, {&trial, 1});
+      state.trial->push_back(trial);
+    }
+    parts_.member->update(state.member, normalised);
+    if (state.learned_windows < parts_.info.learn_windows) return;
+    Result<Calibration> calibration = Calibration::fit(*state.trial);
+    ANOMALYD_CHECK(calibration.ok(), "detector: finite windows must score finite");
+    state.calibration = std::make_unique<Calibration>(std::move(calibration).value());
+    state.trial.reset();
+  }
+
+  void normalise(const StreamState& state, std::span<const float> raw,
+                 std::span<float> normalised) const override {
+    check_window(raw);
+    ANOMALYD_CHECK(raw.size() == normalised.size(), "detector: normalise() into another size");
+    switch (parts_.info.normaliser) {
+      case NormaliserKind::kDomain:
+        parts_.scale->apply(raw, normalised);
+        return;
+      case NormaliserKind::kStream:
+        apply_scale(state.normaliser, raw, normalised);
+        return;
+      case NormaliserKind::kWindow:
+        scale_of_window(raw).apply(raw, normalised);
+        return;
+    }
+  }
+
+  void score(const nn::Matrix<float>& windows, std::span<const StreamState* const> states,
+             std::span<float> scores) const override {
+    const auto n = static_cast<std::size_t>(windows.rows());
+    ANOMALYD_CHECK(states.size() == n && scores.size() == n,
+                   "detector: score() needs a state and a place for each window");
+    if (n == 0) return;
+    check_window({windows.data(), static_cast<std::size_t>(windows.cols())});
+    parts_.member->score(windows, states, scores);
+    for (std::size_t i = 0; i < n; ++i) {
+      const float* row = windows.data() + static_cast<Eigen::Index>(i) * windows.cols();
+      if (!all_finite({row, static_cast<std::size_t>(windows.cols())})) {
+        scores[i] = std::numeric_limits<float>::quiet_NaN();
+      }
+    }
+  }
+
+  double p_value(const StreamState& state, float score) const override {
+    const Calibration* calibration =
+        parts_.calibration ? &*parts_.calibration : state.calibration.get();
+    ANOMALYD_CHECK(calibration != nullptr, "detector: p_value() before the stream is learned");
+    return calibration->p_value(static_cast<double>(score));
+  }
+
+  void update(StreamState& state, std::span<const float> normalised) const override {
+    check_window(normalised);
+    if (all_finite(normalised)) parts_.member->update(state.member, normalised);
+  }
+
+  Explanation explain(const StreamState& state, std::span<const float> normalised) const override {
+    check_window(normalised);
+    MemberExplanation why = parts_.member->explain(state, normalised);
+    Explanation explanation;
+    double total = 0;
+    for (const double energy : why.energies) total += energy;
+    const std::size_t channels = why.energies.size();
+    for (const double energy : why.energies) {
+      const bool is_share = total > 0 && std::isfinite(total);
+      explanation.contributions.push_back(is_share ? energy / total
+                                                   : 1.0 / static_cast<double>(channels));
+    }
+    explanation.expected = std::move(why.expected);
+    if (parts_.info.normaliser == NormaliserKind::kDomain) {
+      parts_.scale->undo(explanation.expected, explanation.expected);
+    } else if (parts_.info.normaliser == NormaliserKind::kStream) {
+      const auto middle = state.normaliser.begin() + static_cast<std::ptrdiff_t>(channels);
+      const ChannelScale scale{{state.normaliser.begin(), middle},
+                               {middle, state.normaliser.end()}};
+      scale.undo(explanation.expected, explanation.expected);
+    }
+    return explanation;
+  }
+
+  Explanation explain_raw(const StreamState& state, std::span<const float> raw) const override {
+    std::vector<float> normalised(raw.size());
+    normalise(state, raw, normalised);
+    Explanation explanation = explain(state, normalised);
+    if (parts_.info.normaliser == NormaliserKind::kWindow) {
+      scale_of_window(raw).undo(explanation.expected, explanation.expected);
+    }
+    return explanation;
+  }
+
+  Status save(const std::filesystem::path& path) const override {
+    if (!parts_.calibration) {
+      return Error{ErrorCode::kInvalidArgument, path.string() + ": a detector of kind \"" +
+                                                    parts_.info.kind +
+                                                    "\" is learned by each stream: no file"};
+    }
+    return nn::write_tensor_file(path, to_tensor_file(parts_));
+  }
+
+ private:
+  void check_window(std::span<const float> window) const {
+    const std::size_t samples = parts_.info.window_samples;
+    const std::size_t channels = parts_.info.channels.size();
+    ANOMALYD_CHECK(!window.empty() && window.size() % samples == 0 &&
+                       (channels == 0 || window.size() == samples * channels),
+                   "detector: a window of samples * channels was expected");
+  }
+
+  ChannelScale scale_of_window(std::span<const float> raw) const {
+    return ChannelScale::of(window_moments(raw, raw.size() / parts_.info.window_samples));
+  }
+
+  void learn_normaliser(StreamState& state, std::span<const float> raw) const {
+    const std::size_t channels = state.normaliser.size() / kMomentFloats;
+    std::vector<ChannelMoments> moments = window_moments(raw, channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+      const std::span<float> held =
+          std::span<float>(state.normaliser).subspan(c * kMomentFloats, kMomentFloats);
+      ChannelMoments sum{get(held), get(held.subspan(2)), get(held.subspan(4))};
+      sum.merge(moments[c]);
+      put(held, sum.count);
+      put(held.subspan(2), sum.mean);
+      put(held.subspan(4), sum.squares);
+      moments[c] = sum;
+    }
+    if (state.learned_windows < normaliser_windows_) return;
+    const ChannelScale scale = ChannelScale::of(moments);
+    std::vector<float> learned = scale.mean;
+    learned.insert(learned.end(), scale.spread.begin(), scale.spread.end());
+    state.normaliser = std::move(learned);
+  }
+
+  DetectorParts parts_;
+  std::size_t normaliser_windows_ = 0;  // of the learning span teach the normaliser
+  std::size_t memory_windows_ = 0;      // from here on scores are kept for the calibration
+};
+
+}  // namespace
+
+std::size_t StreamState::bytes() const {
+  std::size_t total = (normaliser.capacity() + member.capacity()) * sizeof(float);
+  if (trial) total += sizeof(*trial) + trial->capacity() * sizeof(float);
+  if (calibration) total += sizeof(*calibration) + calibration->bytes();
+  return total;
+}
+
+std::shared_ptr<const Detector> compose(DetectorParts parts) {
+  if (parts.calibration) {
+    parts.info.version.clear();  // so that it is not part of itself
+    parts.info.version = digest_of(to_tensor_file(parts));
+  }
+  return std::make_shared<ComposedDetector>(std::move(parts));
+}
+
+Status check_sizes(const DetectorInfo& info) {
+  const auto refuse = [](const std::string& what) {
+    return Error{ErrorCode::kInvalidArgument, "detector: " + what};
+  };
+  if (info.window_samples < kMinWindowSamples || info.window_samples > kMaxWindowSamples) {
+    return refuse("window_samples is " + std::to_string(info.window_samples) + ", expected " +
+                  std::to_string(kMinWindowSamples) + " to " + std::to_string(kMaxWindowSamples));
+  }
+  if (info.hop_samples < 1 || info.hop_samples > info.window_samples) {
+    return refuse("hop_samples is " + std::to_string(info.hop_samples) +
+                  ", expected 1 to window_samples (" + std::to_string(info.window_samples) + ")");
+  }
+  if (info.channels.size() > kMaxChannels) {
+    return refuse(std::to_string(info.channels.size()) + " channels, expected at most " +
+                  std::to_string(kMaxChannels));
+  }
+  if (info.channels.size() * info.window_samples > kMaxWindowValues) {
+    return refuse("a window of " + std::to_string(info.channels.size() * info.window_samples) +
+                  " values, expected at most " + std::to_string(kMaxWindowValues));
+  }
+  if (info.learn_windows > kMaxLearnWindows) {
+    return refuse("learn_windows is " + std::to_string(info.learn_windows) + ", expected at most " +
+                  std::to_string(kMaxLearnWindows));
+  }
+  if (!std::isfinite(info.rate_hz) || info.rate_hz < 0) {
+    return refuse("rate_hz is " + std::to_string(info.rate_hz) + ", expected at least 0");
+  }
+  return Done{};
+}
+
+std::string_view to_text(NormaliserKind kind) {
+  switch (kind) {
+    case NormaliserKind::kDomain:
+      return "domain";
+    case NormaliserKind::kStream:
+      return "stream";
+    case NormaliserKind::kWindow:
+      return "window";
+  }
+  return "";
+}
+
+Result<NormaliserKind> parse_normaliser(std::string_view text) {
+  for (const NormaliserKind kind :
+       {NormaliserKind::kDomain, NormaliserKind::kStream, NormaliserKind::kWindow}) {
+    if (text == to_text(kind)) return kind;
+  }
+  return Error{ErrorCode::kUnsupported, "unknown normaliser \"" + std::string(text.substr(0, 64)) +
+                                            "\", known: domain, stream, window"};
+}
+
+Result<std::shared_ptr<const Detector>> make_online_detector(const DetectorInfo& info) {
+  if (Status status = check_sizes(info); !status.ok()) return status.error();
+  const Result<const MemberRow*> row = find_member(info.kind);
+  if (!row.ok()) return row.error();
+  if (row.value()->make_online == nullptr) {
+    std::string known;
+    for (const MemberKind& kind : member_kinds()) {
+      if (kind.online) known += (known.empty() ? "" : ", ") + std::string(kind.name);
+    }
+    return Error{ErrorCode::kInvalidArgument, "detector: the kind \"" + info.kind +
+                                                  "\" needs a trained file; without one: " + known};
+  }
+  if (info.normaliser == NormaliserKind::kDomain) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "detector: the normaliser \"domain\" needs a trained file; without one: stream"};
+  }
+  DetectorParts parts;
+  parts.info = info;
+  if (parts.info.learn_windows == 0) parts.info.learn_windows = kDefaultLearnWindows;
+  if (parts.info.learn_windows < kMinOnlineLearnWindows) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "detector: learn_windows is " + std::to_string(info.learn_windows) +
+                     ", without a trained file at least " + std::to_string(kMinOnlineLearnWindows) +
+                     " are needed (0: " + std::to_string(kDefaultLearnWindows) + ")"};
+  }
+  if (parts.info.name.empty()) parts.info.name = info.kind;
+  // There are no tensors: what the code does is what the version stands for.
+  parts.info.version = "builtin-1";
+  Result<std::unique_ptr<Member>> member = row.value()->make_online(info);
+  if (!member.ok()) return member.error();
+  parts.member = std::move(member).value();
+  return compose(std::move(parts));
+}
+
+}  // namespace anomalyd::detect

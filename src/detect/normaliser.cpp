@@ -1,0 +1,111 @@
+#include "detect/normaliser.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+
+namespace anomalyd::detect {
+namespace {
+
+constexpr double kFlatShare = 1e-6;
+constexpr double kFlatSpread = 1e-30;  // below it, 1 / spread leaves float32
+
+float normalised_value(float raw, double mean, double spread) {
+  if (!std::isfinite(raw)) return std::numeric_limits<float>::quiet_NaN();
+  if (!(spread > 0)) return 0.0F;
+  const double value = (static_cast<double>(raw) - mean) / spread;
+  constexpr double kMax = static_cast<double>(kMaxNormalised);
+  return static_cast<float>(std::clamp(value, -kMax, kMax));
+}
+
+void apply_to(std::span<const float> mean, std::span<const float> spread,
+              std::span<const float> raw, std::span<float> normalised) {
+  const std::size_t channels = mean.size();
+  ANOMALYD_CHECK(channels > 0 && raw.size() % channels == 0 && raw.size() == normalised.size(),
+                 "normaliser: a window of whole samples was expected");
+  for (std::size_t i = 0; i < raw.size(); i += channels) {
+    for (std::size_t c = 0; c < channels; ++c) {
+      normalised[i + c] = normalised_value(raw[i + c], static_cast<double>(mean[c]),
+                                           static_cast<double>(spread[c]));
+    }
+  }
+}
+
+}  // namespace
+
+void ChannelMoments::add(double value) {
+  count += 1;
+  const double distance = value - mean;
+  mean += distance / count;
+  squares += distance * (value - mean);
+}
+
+void ChannelMoments::merge(const ChannelMoments& other) {
+  if (other.count == 0) return;
+  const double total = count + other.count;
+  const double distance = other.mean - mean;
+  mean += distance * (other.count / total);
+  squares += other.squares + distance * distance * (count * other.count / total);
+  count = total;
+}
+
+double ChannelMoments::spread() const { return count > 0 ? std::sqrt(squares / count) : 0; }
+
+std::vector<ChannelMoments> window_moments(std::span<const float> window, std::size_t channels) {
+  ANOMALYD_CHECK(channels > 0 && window.size() % channels == 0,
+                 "normaliser: a window of whole samples was expected");
+  std::vector<ChannelMoments> moments(channels);
+  const auto samples = static_cast<double>(window.size() / channels);
+  // Two passes: exact enough, and faster than a division a sample.
+  for (std::size_t i = 0; i < window.size(); i += channels) {
+    for (std::size_t c = 0; c < channels; ++c)
+      moments[c].mean += static_cast<double>(window[i + c]);
+  }
+  for (ChannelMoments& moment : moments) {
+    moment.count = samples;
+    moment.mean /= samples;
+  }
+  for (std::size_t i = 0; i < window.size(); i += channels) {
+    for (std::size_t c = 0; c < channels; ++c) {
+      const double distance = static_cast<double>(window[i + c]) - moments[c].mean;
+      moments[c].squares += distance * distance;
+    }
+  }
+  return moments;
+}
+
+ChannelScale ChannelScale::of(std::span<const ChannelMoments> moments) {
+  ChannelScale scale;
+  for (const ChannelMoments& moment : moments) {
+    const double spread = moment.spread();
+    const bool is_flat = !(spread > std::max(kFlatShare * std::abs(moment.mean), kFlatSpread));
+    scale.mean.push_back(static_cast<float>(moment.mean));
+    scale.spread.push_back(is_flat ? 0.0F : static_cast<float>(spread));
+  }
+  return scale;
+}
+
+void ChannelScale::apply(std::span<const float> raw, std::span<float> normalised) const {
+  apply_to(mean, spread, raw, normalised);
+}
+
+void ChannelScale::undo(std::span<const float> normalised, std::span<float> raw) const {
+  const std::size_t channels = mean.size();
+  ANOMALYD_CHECK(channels > 0 && raw.size() % channels == 0 && raw.size() == normalised.size(),
+                 "normaliser: a window of whole samples was expected");
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    const std::size_t c = i % channels;
+    raw[i] = static_cast<float>(static_cast<double>(mean[c]) + static_cast<double>(normalised[i]) *
+                                                                   static_cast<double>(spread[c]));
+  }
+}
+
+void apply_scale(std::span<const float> mean_then_spread, std::span<const float> raw,
+                 std::span<float> normalised) {
+  const std::size_t channels = mean_then_spread.size() / 2;
+  apply_to(mean_then_spread.first(channels), mean_then_spread.subspan(channels), raw, normalised);
+}
+
+}  // namespace anomalyd::detect
