@@ -29,7 +29,8 @@ endforeach()
 install(FILES README.md ARCHITECTURE.md CHANGELOG.md LICENSE configs/prometheus/runbook.md
   DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 if(EXISTS "${PROJECT_SOURCE_DIR}/docs")
-  install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+  install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}" PATTERN openapi.json EXCLUDE)
+  install(FILES docs/openapi.json DESTINATION "${anomalyd_data}")
 endif()
 
 set(CPACK_GENERATOR DEB)
