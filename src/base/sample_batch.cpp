@@ -21,22 +21,43 @@ std::uint32_t narrow(std::size_t value) {
 }  // namespace
 
 std::uint32_t SampleBatch::schema(std::span<const std::string_view> channels) {
+  return schema_within(channels, std::numeric_limits<std::size_t>::max()).value();
+}
+
+std::optional<std::uint32_t> SampleBatch::schema_within(std::span<const std::string_view> channels,
+                                                        std::size_t limit) {
   if (last_schema_ < schemas_.size() && same_names(schemas_[last_schema_].channels, channels)) {
     return last_schema_;
   }
-  for (std::size_t i = 0; i < schemas_.size(); ++i) {
-    if (same_names(schemas_[i].channels, channels)) return last_schema_ = narrow(i);
-  }
-  Schema added;
-  std::string joined;
+  joined_.clear();
   for (const std::string_view name : channels) {
-    added.channels.emplace_back(name);
-    joined += name;
-    joined += '\n';  // never part of a name
+    joined_ += name;
+    joined_ += '\n';  // never part of a name
   }
-  added.hash = hash_bytes(joined);
-  schemas_.push_back(std::move(added));
-  return last_schema_ = narrow(schemas_.size() - 1);
+  const std::uint64_t hash = hash_bytes(joined_);
+  const auto first = schema_index_.find(hash);
+  // Different names with one hash are possible; the others are behind the first.
+  for (std::size_t i = first == schema_index_.end() ? schemas_.size() : first->second;
+       i < schemas_.size(); ++i) {
+    if (schemas_[i].hash == hash && same_names(schemas_[i].channels, channels)) {
+      return last_schema_ = narrow(i);
+    }
+  }
+  if (schemas_.size() >= limit) return std::nullopt;
+  last_schema_ = narrow(schemas_.size());
+  schema_index_.try_emplace(hash, last_schema_);
+  Schema& added = schemas_.emplace_back();
+  added.channels.assign(channels.begin(), channels.end());
+  added.hash = hash;
+  return last_schema_;
+}
+
+void SampleBatch::reserve(std::size_t runs, std::size_t rows, std::size_t values,
+                          std::size_t key_bytes) {
+  runs_.reserve(runs_.size() + runs);
+  times_.reserve(times_.size() + rows);
+  values_.reserve(values_.size() + values);
+  keys_.reserve(keys_.size() + key_bytes);
 }
 
 Run& SampleBatch::open_run(std::string_view key, std::uint32_t schema) {

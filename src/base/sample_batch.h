@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/time.h"
@@ -42,8 +44,15 @@ struct Run {
 class SampleBatch {
  public:
   /// The number of a schema with these channel names, added if it is new. Looks at the schema
-  /// that was asked for last first.
+  /// that was asked for last first; the cost does not grow with the number of schemas.
   std::uint32_t schema(std::span<const std::string_view> channels);
+  /// The same, but nothing is added when that would make more than `limit` of them.
+  std::optional<std::uint32_t> schema_within(std::span<const std::string_view> channels,
+                                             std::size_t limit);
+  std::size_t schemas() const { return schemas_.size(); }
+
+  /// Room for that much more, when the codec can tell from the size of the body.
+  void reserve(std::size_t runs, std::size_t rows, std::size_t values, std::size_t key_bytes);
 
   /// Appends one sample; values.size() must be the schema's channel count. A sample of the same
   /// stream and schema as the one before extends its run. `key` is a StreamKey's text form.
@@ -87,6 +96,8 @@ class SampleBatch {
 
   std::string keys_;
   std::vector<Schema> schemas_;
+  std::unordered_map<std::uint64_t, std::uint32_t> schema_index_;  // hash -> first with it
+  std::string joined_;                                             // scratch of schema()
   std::uint32_t last_schema_ = 0;
   std::vector<Run> runs_;
   std::vector<TimeNs> times_;
