@@ -50,7 +50,7 @@ struct DomainConfig {
   std::chrono::nanoseconds lateness = std::chrono::seconds(2);
   std::chrono::nanoseconds max_gap = std::chrono::seconds(5);
   // When it alerts.
-  detect::Budget false_alerts;                ///< the text is kept in false_alerts_text
+  detect::Budget false_alerts;  ///< the text is kept in false_alerts_text
   std::string false_alerts_text = "1 per week";
   double clear_factor = 100;  ///< an alert clears at fire_p * clear_factor (at most 0.5)
   std::uint32_t confirm_windows = 2;
@@ -61,36 +61,44 @@ struct DomainConfig {
 struct Config {
   http::ServerOptions http;  ///< [http]: listen = "127.0.0.1:8420", threads, workers, limits
   std::string listen = "127.0.0.1:8420";
-  ingest::CodecLimits ingest;                          ///< [ingest]
-  std::size_t max_decompressed_bytes = 64UL << 20U;    ///< [ingest]
-  std::size_t shards = 1;                              ///< [stream]
-  std::size_t queue_samples = 4UL << 20U;              ///< [stream] waiting for one shard
-  std::size_t max_streams = 200'000;                   ///< [stream]
-  std::size_t score_history_bytes = 64UL << 20U;       ///< [stream] for all streams together
-  std::filesystem::path models_directory;              ///< [models]
-  std::filesystem::path store_directory;               ///< [store] holds anomalyd.db
+  ingest::CodecLimits ingest;                        ///< [ingest]
+  std::size_t max_decompressed_bytes = 64UL << 20U;  ///< [ingest]
+  std::size_t shards = 1;                            ///< [stream]
+  std::size_t queue_samples = 4UL << 20U;            ///< [stream] waiting for one shard
+  std::size_t max_streams = 200'000;                 ///< [stream]
+  std::size_t score_history_bytes = 64UL << 20U;     ///< [stream] for all streams together
+  std::filesystem::path models_directory;            ///< [models]
+  std::filesystem::path store_directory;             ///< [store] holds anomalyd.db
   std::chrono::nanoseconds alert_retention = std::chrono::hours(24 * 90);  ///< [store]
-  std::chrono::milliseconds drain_timeout{10'000};     ///< [daemon] graceful stop's bound
-  log::Level log_level = log::Level::kInfo;            ///< [log]
-  log::Format log_format = log::Format::kLogfmt;       ///< [log]
-  std::vector<DomainConfig> domains{DomainConfig{}};   ///< the first that matches a stream wins
+  std::chrono::milliseconds drain_timeout{10'000};    ///< [daemon] graceful stop's bound
+  log::Level log_level = log::Level::kInfo;           ///< [log]
+  log::Format log_format = log::Format::kLogfmt;      ///< [log]
+  std::vector<DomainConfig> domains{DomainConfig{}};  ///< the first that matches a stream wins
 };
 
-/// The defaults a daemon without a config file runs on. The store is $STATE_DIRECTORY if set, else
-/// $XDG_STATE_HOME/anomalyd, else ~/.local/state/anomalyd; models are read from the installed
-/// share folder or, in a source tree, from models/.
+/// The defaults a daemon without a config file runs on. The store is the first folder of
+/// $STATE_DIRECTORY if set, else $XDG_STATE_HOME/anomalyd, else ~/.local/state/anomalyd, else
+/// /var/lib/anomalyd; models are read from share/anomalyd/models beside the bin folder of the
+/// running program or, in a source tree, from its models/.
 Config default_config();
 
-/// Reads a config file: the defaults, overlaid, then checked.
+/// Reads a config file: the defaults, overlaid, then checked. Any [[domain]] in it takes the place
+/// of the default one. All that is wrong is reported, one line each, in the order of the file.
 /// Errors   kNotFound, or kInvalidArgument with "file:line:column: key: what, expected what".
 Result<Config> load_config(const std::filesystem::path& path);
 /// The same from text; `name` stands for the file in messages.
 Result<Config> parse_config(std::string_view text, std::string_view name);
 
-/// The whole config as TOML, defaults filled in; parse_config() gives the same Config back.
+/// The whole config as TOML, defaults filled in; parse_config() gives the same Config back. What
+/// is left to the detector stands as a comment.
 std::string print_config(const Config& config);
 
-/// The domain of a stream: the first that matches; null when none does.
+/// The domain of a stream: the first that matches; null when none does. A glob is fnmatch(3)'s:
+/// `*`, `?`, `[a-z]`, `\` before one of them to mean itself. A label that the stream does not have
+/// matches nothing, not even `*`.
 const DomainConfig* find_domain(const Config& config, const StreamKey& key);
+
+/// True for an IPv4 or IPv6 address that only this machine reaches.
+bool is_loopback(const std::string& address);
 
 }  // namespace anomalyd::app

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -49,7 +50,8 @@ inline alert::Alert make_alert(const std::string& name, TimeNs start,
   alert::Alert alert;
   alert.stream = StreamKey::make(name, std::move(labels)).value();
   alert.start = start;
-  alert.end = start + kNsPerSecond;
+  alert.end =
+      start > std::numeric_limits<TimeNs>::max() - kNsPerSecond ? start : start + kNsPerSecond;
   alert.domain = "pumps";
   alert.detector = "bearing";
   alert.detector_version = "0123456789ab";
