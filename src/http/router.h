@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -22,21 +23,31 @@ struct Route {
 };
 
 /// Routes by method and path. Segments are split before they are decoded, so that an encoded
-/// slash stays inside its segment.
+/// slash stays inside its segment. A capture takes one non-empty segment; where two patterns
+/// match, the one that is literal at the first segment in which they differ is taken.
 /// Threads  const is safe to share.
 class Router {
  public:
+  /// A pattern without a leading slash, with more than kMaxSegments segments, with a brace that
+  /// is not at both ends of its segment, or one the method already has, is a bug: checked.
   void add(Route route);
   struct Match {
-    const Route* route = nullptr;   ///< null: no such path, or not with this method
+    const Route* route = nullptr;  ///< null: no such path, or not with this method
     std::vector<Parameter> captures;
-    std::string allow;              ///< methods the path has, "GET, HEAD"; empty: 404
+    std::string allow;  ///< methods the path has, "GET, HEAD"; empty: 404
   };
   Match find(std::string_view method, std::string_view raw_path) const;
   const std::vector<Route>& routes() const { return routes_; }
 
+  static constexpr std::size_t kMaxSegments = 32;
+
  private:
+  struct Segment {
+    std::string text;  ///< the literal, or the capture's name
+    bool is_capture = false;
+  };
   std::vector<Route> routes_;
+  std::vector<std::vector<Segment>> segments_;  ///< of routes_, by index
 };
 
 }  // namespace anomalyd::http

@@ -16,19 +16,19 @@ class Registry;
 namespace anomalyd::http {
 
 struct Limits {
-  std::size_t max_body_bytes = 16UL << 20U;      ///< 413
-  std::size_t max_header_bytes = 16UL << 10U;    ///< 431
-  std::size_t max_target_bytes = 8UL << 10U;     ///< 414
-  std::size_t max_connections = 1024;            ///< 503 and close
-  std::chrono::seconds request_timeout{30};      ///< from first byte to last of a request
-  std::chrono::seconds idle_timeout{120};        ///< between two requests
+  std::size_t max_body_bytes = 16UL << 20U;    ///< 413
+  std::size_t max_header_bytes = 16UL << 10U;  ///< 431
+  std::size_t max_target_bytes = 8UL << 10U;   ///< 414
+  std::size_t max_connections = 1024;          ///< 503 and close
+  std::chrono::seconds request_timeout{30};    ///< from first byte to last of a request
+  std::chrono::seconds idle_timeout{120};      ///< between two requests
 };
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 8420;   ///< 0: any free one
-  std::size_t threads = 1;     ///< each with its own io_context
-  std::size_t workers = 2;     ///< threads for Where::kWorker handlers
+  std::uint16_t port = 8420;  ///< 0: any free one
+  std::size_t threads = 1;    ///< each with its own io_context
+  std::size_t workers = 2;    ///< threads for Where::kWorker handlers
   Limits limits;
 };
 

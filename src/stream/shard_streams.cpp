@@ -30,6 +30,8 @@ std::string_view to_string(State state) {
       return "anomalous";
     case State::kDegraded:
       return "degraded";
+    case State::kExcluded:
+      return "excluded";
   }
   return "";
 }
@@ -70,6 +72,7 @@ const ScorePoint* ScoreRing::last() const {
 }
 
 State Stream::state() const {
+  if (domain == nullptr) return State::kExcluded;
   if (!learned || domain->detector->progress(*learned) < 1) return State::kLearning;
   if (last_invalid) return State::kDegraded;
   return machine.phase() == alert::Phase::kQuiet ? State::kNormal : State::kAnomalous;
@@ -115,7 +118,7 @@ void ShardStreams::process(const SampleBatch& batch) {
     std::array<const Run*, kPrefetchRuns> group{};
     std::size_t size = 0;
     for (; at < runs.size() && size < kPrefetchRuns; ++at) {
-      if ((runs[at].key_hash >> 48U) % share_.count != share_.index) continue;
+      if (shard_of(runs[at].key_hash, share_.count) != share_.index) continue;
       index_.prefetch(runs[at].key_hash);
       group[size++] = &runs[at];
     }
@@ -261,7 +264,7 @@ void ShardStreams::judge(Stream& stream, const Waiting& window, float score,
   }
   if (stream.machine.phase() != alert::Phase::kQuiet) {
     const bool peak = stream.machine.is_peak();
-    if (peak) note_peak(stream, window, score, p, normalised, raw);
+    if (peak) note_peak(stream, window, score, p, raw);
     stream.open->end = stream.machine.last_bad_end();
     const bool fired = change == alert::Change::kFired;
     if (fired) {
@@ -293,9 +296,9 @@ void ShardStreams::open_alert(Stream& stream) {
 }
 
 void ShardStreams::note_peak(Stream& stream, const Waiting& window, float score, double p,
-                             std::span<const float> normalised, std::span<const float> raw) {
+                             std::span<const float> raw) {
   alert::Alert& alert = *stream.open;
-  detect::Explanation why = stream.domain->detector->explain(*stream.learned, normalised);
+  detect::Explanation why = stream.domain->detector->explain_raw(*stream.learned, raw);
   alert.peak_score = static_cast<double>(score);
   alert.peak_p = p;
   alert.peak_time = window.start;

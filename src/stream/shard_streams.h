@@ -48,8 +48,9 @@ enum class State : std::uint8_t {
   kNormal,     ///< scored, no alert
   kAnomalous,  ///< an alert is pending or firing
   kDegraded,   ///< its last window could not be scored (missing channel, value out of range)
+  kExcluded,   ///< it matches no domain
 };
-inline constexpr std::size_t kStates = 4;
+inline constexpr std::size_t kStates = 5;
 std::string_view to_string(State state);
 
 /// Everything a shard knows of one stream.
@@ -75,6 +76,11 @@ struct Stream {
   double progress() const;
   std::size_t bytes() const;  ///< all but the window ring
 };
+
+/// The shard of a stream: a function of its key alone, so that a stream never moves.
+constexpr std::size_t shard_of(std::uint64_t key_hash, std::size_t shards) {
+  return (key_hash >> 48U) % shards;  // the index of streams uses the low bits
+}
 
 /// Told of what comes out of the scoring. Called on the shard's thread.
 class Observer {
@@ -148,7 +154,7 @@ class ShardStreams final : private WindowSink {
              std::span<const float> raw);
   void open_alert(Stream& stream);
   void note_peak(Stream& stream, const Waiting& window, float score, double p,
-                 std::span<const float> normalised, std::span<const float> raw);
+                 std::span<const float> raw);
   void end_alert(Stream& stream, alert::Change change, TimeNs at, std::string_view reason);
 
   const Limits limits_;

@@ -59,6 +59,10 @@ class MeanDetector final : public detect::Detector {
     return {std::vector<double>(channels, 1.0 / static_cast<double>(channels)),
             std::vector<float>(normalised.size(), 0)};
   }
+  detect::Explanation explain_raw(const detect::StreamState& state,
+                                  std::span<const float> raw) const override {
+    return explain(state, raw);
+  }
   Status save(const std::filesystem::path&) const override {
     return Error{ErrorCode::kUnsupported, "a test's detector has no file"};
   }

@@ -1,0 +1,313 @@
+#include "app/engine.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "app/api.h"
+#include "app/domains.h"
+#include "app/ingest_api.h"
+#include "app/process_metrics.h"
+#include "app/version.h"
+#include "base/check.h"
+#include "base/log.h"
+
+namespace anomalyd::app {
+namespace {
+
+constexpr std::size_t kAlertQueue = 10'000;
+constexpr TimeNs kPruneEvery = 3600 * kNsPerSecond;
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+}  // namespace
+
+/// Turns what a shard says into metrics, log lines and database writes.
+class Engine::ShardObserver final : public stream::Observer {
+ public:
+  explicit ShardObserver(Engine& engine) : engine_(engine) {}
+
+  void on_score(const stream::Stream& stream, TimeNs, TimeNs, float, double p) override {
+    // One look-up a domain, not a window: neighbouring windows are mostly of one domain.
+    if (stream.domain.get() != domain_) {
+      domain_ = stream.domain.get();
+      scored_ = &engine_.metrics_.windows_scored(domain_->name);
+      invalid_ = &engine_.metrics_.windows_invalid(domain_->name);
+    }
+    scored_->Increment();
+    if (p != p) {
+      invalid_->Increment();
+      unsigned suppressed = 0;
+      if (invalid_log_.allow(suppressed)) {
+        log::warn("a window could not be scored",
+                  {{"stream", stream.key}, {"suppressed", std::to_string(suppressed)}});
+      }
+    }
+  }
+
+  void on_alert(const alert::Alert& alert, bool changed) override {
+    if (changed) {
+      const std::string_view state = to_string(alert.state);
+      engine_.metrics_.alert_transitions(alert.domain, state).Increment();
+      if (alert.state != alert::AlertState::kPending) {
+        log::info(alert.state == alert::AlertState::kFiring ? "alert fires" : "alert resolved",
+                  {{"id", alert.id},
+                   {"stream", alert.stream.text()},
+                   {"domain", alert.domain},
+                   {"start", to_rfc3339(alert.start)},
+                   {"peak_score", std::to_string(alert.peak_score)},
+                   {"channel", alert.contributions.empty() ? "" : alert.contributions[0].channel}});
+      }
+    }
+    engine_.alert_writer_->put(alert);
+  }
+
+  void on_alert_cancelled(const alert::Alert& alert) override {
+    engine_.metrics_.alert_transitions(alert.domain, "cancelled").Increment();
+    engine_.alert_writer_->remove(alert.id);
+  }
+
+ private:
+  Engine& engine_;
+  const stream::Domain* domain_ = nullptr;
+  prometheus::Counter* scored_ = nullptr;
+  prometheus::Counter* invalid_ = nullptr;
+  log::Throttle invalid_log_;
+};
+
+Engine::Engine(Config config, const Clock& clock) : config_(std::move(config)), clock_(clock) {}
+
+Engine::~Engine() { stop(); }
+
+std::unique_ptr<Engine> Engine::make(Config config, const Clock& clock) {
+  return std::unique_ptr<Engine>(new Engine(std::move(config), clock));
+}
+
+std::uint16_t Engine::port() const { return server_ == nullptr ? 0 : server_->port(); }
+
+std::shared_ptr<const stream::DomainSet> Engine::domains() const {
+  const std::lock_guard lock(domains_mutex_);
+  return domains_;
+}
+
+std::size_t Engine::shard_of(std::string_view key) const {
+  return stream::shard_of(hash_bytes(key), shards_.size());
+}
+
+Status Engine::open_database() {
+  auto opened = store::Database::open(config_.store_directory / "anomalyd.db");
+  if (!opened.ok()) return opened.error();
+  database_ = std::move(opened).value();
+  // What was open when the daemon last ended is over: the streams' states are gone with it.
+  const Result<std::size_t> closed = database_->close_open_alerts("restart");
+  if (!closed.ok()) return closed.error();
+  if (closed.value() > 0) {
+    log::warn("alerts that were open at the last end were resolved",
+              {{"alerts", std::to_string(closed.value())}, {"reason", "restart"}});
+  }
+  alert_writer_ = std::make_unique<AlertWriter>(*database_, kAlertQueue);
+  alert_writer_->start();
+  return Done{};
+}
+
+Status Engine::start_server() {
+  http::Router router;
+  add_ingest_routes(*this, router);
+  add_api_routes(*this, router);
+  auto started = http::Server::start(config_.http, std::move(router), *registry_);
+  if (!started.ok()) return started.error();
+  server_ = std::move(started).value();
+  return Done{};
+}
+
+void Engine::start_shards() {
+  stream::ShardStreams::Limits limits;
+  limits.max_streams = (config_.max_streams + config_.shards - 1) / config_.shards;
+  limits.score_history_bytes = config_.score_history_bytes;
+  std::vector<stream::Shard*> all;
+  for (std::size_t i = 0; i < config_.shards; ++i) {
+    observers_.push_back(std::make_unique<ShardObserver>(*this));
+    shards_.push_back(std::make_unique<stream::Shard>(
+        limits, stream::ShardStreams::Share{i, config_.shards}, domains_, *observers_.back(),
+        config_.queue_samples, clock_,
+        stream::ShardTimers{&metrics_.score_seconds(), &metrics_.accepted_to_scored_seconds()}));
+    all.push_back(shards_.back().get());
+  }
+  heartbeats_.assign(shards_.size(), 0);
+  intake_ = std::make_unique<stream::Intake>(std::move(all), clock_);
+  for (const auto& shard : shards_) shard->start();
+}
+
+Status Engine::start() {
+  started_at_ = clock_.now();
+  metrics_.set_ready(false);
+  Status status = open_database();
+  if (status.ok()) status = start_server();
+  if (!status.ok()) return status;
+  auto domains = make_domains(config_);
+  if (!domains.ok()) return domains.error();
+  domains_ = std::move(domains).value();
+  for (const auto& domain : domains_->domains) {
+    const detect::DetectorInfo& info = domain->detector->info();
+    log::info("domain ready", {{"domain", domain->name},
+                               {"detector", info.name},
+                               {"kind", info.kind},
+                               {"version", info.version},
+                               {"window", std::to_string(info.window_samples)},
+                               {"hop", std::to_string(info.hop_samples)}});
+  }
+  start_shards();
+  metrics_.reloaded(true, clock_.now());
+  metrics_.set_ready(true);
+  ready_ = true;
+  return Done{};
+}
+
+Status Engine::reload(const Config& config) {
+  auto domains = make_domains(config);
+  if (!domains.ok()) {
+    metrics_.reloaded(false, clock_.now());
+    return domains.error();
+  }
+  const auto fixed = [](const Config& c) {
+    return std::tuple(c.listen, c.http.threads, c.http.workers, c.shards, c.queue_samples,
+                      c.max_streams, c.store_directory);
+  };
+  if (fixed(config) != fixed(config_)) {
+    log::warn("[http], [stream] and [store] settings changed: they need a restart");
+  }
+  {
+    const std::lock_guard lock(domains_mutex_);
+    domains_ = std::move(domains).value();
+  }
+  for (const auto& shard : shards_) {
+    shard->ask([set = this->domains()](stream::ShardStreams& streams) { streams.apply(set); });
+  }
+  metrics_.reloaded(true, clock_.now());
+  return Done{};
+}
+
+void Engine::stop() {
+  ready_ = false;
+  metrics_.set_ready(false);
+  const auto end = clock_.elapsed() + config_.drain_timeout;
+  const auto left = [&] {
+    return std::max(std::chrono::milliseconds(0),
+                    std::chrono::duration_cast<std::chrono::milliseconds>(end - clock_.elapsed()));
+  };
+  // In the order of the way of a sample: each part is emptied by the next.
+  if (server_ != nullptr) server_->stop(left() / 2);
+  std::size_t undone = 0;
+  for (const auto& shard : shards_) undone += shard->stop(left());
+  std::size_t unwritten = 0;
+  if (alert_writer_ != nullptr) unwritten = alert_writer_->stop(left());
+  if (undone > 0 || unwritten > 0) {
+    log::error("stopped before all was done", {{"samples_left", std::to_string(undone)},
+                                               {"alerts_left", std::to_string(unwritten)}});
+  }
+  server_.reset();
+  intake_.reset();
+  shards_.clear();
+  alert_writer_.reset();
+  database_.reset();
+}
+
+bool Engine::progressed() {
+  bool all = true;
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const std::uint64_t now = shards_[i]->figures().heartbeat;
+    all = all && now != heartbeats_[i];
+    heartbeats_[i] = now;
+  }
+  if (clock_.now() >= next_prune_) prune_alerts();
+  return all;
+}
+
+void Engine::prune_alerts() {
+  next_prune_ = clock_.now() + kPruneEvery;
+  if (database_ == nullptr) return;
+  const auto pruned = database_->prune(clock_.now() - config_.alert_retention.count());
+  if (!pruned.ok()) {
+    log::warn("old alerts could not be deleted", {{"error", pruned.error().message}});
+  } else if (pruned.value() > 0) {
+    log::info("old alerts deleted", {{"alerts", std::to_string(pruned.value())}});
+  }
+}
+
+std::string Engine::scrape() {
+  std::vector<MetricFamily> families = registry_->Collect();
+  const auto now = static_cast<double>(clock_.now());
+  MetricFamily samples = family("anomalyd_stream_samples_total", "Samples taken in by the shards.",
+                                MetricType::Counter);
+  MetricFamily dropped =
+      family("anomalyd_stream_samples_dropped_total",
+             "Accepted samples that were not used, by reason.", MetricType::Counter);
+  MetricFamily queued =
+      family("anomalyd_stream_queue_samples", "Samples waiting for a shard.", MetricType::Gauge);
+  MetricFamily capacity = family("anomalyd_stream_queue_capacity_samples",
+                                 "Most samples that may wait for a shard.", MetricType::Gauge);
+  MetricFamily lag =
+      family("anomalyd_stream_lag_seconds",
+             "How far the newest sample's time is behind the wall clock.", MetricType::Gauge);
+  MetricFamily streams = family("anomalyd_stream_streams", "Streams, by state.", MetricType::Gauge);
+  MetricFamily open =
+      family("anomalyd_alert_open", "Alerts that are open, by state.", MetricType::Gauge);
+  stream::DropCounts drops;
+  StreamCensus census;
+  TimeNs newest = 0;
+  double total = 0;
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const stream::ShardFigures figures = shards_[i]->figures();
+    total += static_cast<double>(figures.samples);
+    drops.no_domain += figures.drops.no_domain;
+    drops.too_many_streams += figures.drops.too_many_streams;
+    drops.duplicate += figures.drops.duplicate;
+    drops.late += figures.drops.late;
+    drops.excess += figures.drops.excess;
+    drops.time_range += figures.drops.time_range;
+    newest = std::max(newest, figures.newest);
+    const std::string name = std::to_string(i);
+    add_value(queued, {{"shard", name}}, static_cast<double>(figures.queued_samples));
+    add_value(capacity, {{"shard", name}}, static_cast<double>(figures.queue_capacity));
+    if (const auto counted = ask<StreamCensus>(i, count_streams)) census.add(*counted);
+  }
+  add_value(samples, {}, total);
+  for (const auto& [reason, count] : std::array<std::pair<const char*, std::uint64_t>, 6>{
+           {{"no_domain", drops.no_domain},
+            {"too_many_streams", drops.too_many_streams},
+            {"duplicate", drops.duplicate},
+            {"late", drops.late},
+            {"excess", drops.excess},
+            {"time_range", drops.time_range}}}) {
+    add_value(dropped, {{"reason", reason}}, static_cast<double>(count));
+  }
+  add_value(lag, {}, newest == 0 ? 0 : (now - static_cast<double>(newest)) / 1e9);
+  for (std::size_t i = 0; i < stream::kStates; ++i) {
+    add_value(streams, {{"state", std::string(to_string(static_cast<stream::State>(i)))}},
+              static_cast<double>(census.by_state[i]));
+  }
+  add_value(open, {{"state", "pending"}}, static_cast<double>(census.pending));
+  add_value(open, {{"state", "firing"}}, static_cast<double>(census.firing));
+  for (MetricFamily* made : {&samples, &dropped, &queued, &capacity, &lag, &streams, &open}) {
+    families.push_back(std::move(*made));
+  }
+  const auto add = [&](const char* name, const char* help, MetricType type, double value) {
+    families.push_back(family(name, help, type));
+    add_value(families.back(), {}, value);
+  };
+  add("anomalyd_store_writes_total", "Alert changes written to the database.", MetricType::Counter,
+      static_cast<double>(alert_writer_->writes()));
+  add("anomalyd_store_write_failures_total", "Writes that the database refused.",
+      MetricType::Counter, static_cast<double>(alert_writer_->failures()));
+  add("anomalyd_store_queue_length", "Alert changes waiting to be written.", MetricType::Gauge,
+      static_cast<double>(alert_writer_->queued()));
+  add("anomalyd_store_queue_capacity", "Most alert changes that may wait.", MetricType::Gauge,
+      static_cast<double>(alert_writer_->capacity()));
+  for (MetricFamily& process : collect_process_metrics()) families.push_back(std::move(process));
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace anomalyd::app

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <prometheus/registry.h>
+
+#include "app/alert_writer.h"
+#include "app/config.h"
+#include "app/metrics.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "http/server.h"
+#include "store/database.h"
+#include "stream/intake.h"
+#include "stream/shard.h"
+
+namespace anomalyd::app {
+
+/// The daemon as a library: wires modules and threads, knows no signals and no flags. An instance
+/// is used once: make, start, (reload)*, stop.
+///
+/// Threads   make(), start(), reload() and stop() from one thread; the rest from any.
+class Engine {
+ public:
+  /// Takes a checked config. Nothing is opened yet.
+  static std::unique_ptr<Engine> make(Config config, const Clock& clock);
+  ~Engine();
+
+  /// Opens the database and the server (which says 503 until all is loaded), loads the detectors,
+  /// starts the shards.
+  /// Errors    what cannot be opened or loaded, and why; then nothing runs.
+  Status start();
+  /// Swaps domains and detectors between two windows. All or nothing: on an error everything
+  /// stays as it was. Listeners, shards and the store keep what they were started with; a change
+  /// there is logged as needing a restart.
+  Status reload(const Config& config);
+  /// No more samples, what was accepted is scored and written, within config.drain_timeout.
+  void stop();
+
+  bool ready() const { return ready_; }
+  std::uint16_t port() const;
+  /// False once a shard has not turned its loop since the last call: then the watchdog must not
+  /// be petted.
+  bool progressed();
+
+  // What the API's handlers need.
+  const Config& config() const { return config_; }
+  const Clock& clock() const { return clock_; }
+  Metrics& metrics() { return metrics_; }
+  store::Database& database() { return *database_; }
+  const AlertWriter& alert_writer() const { return *alert_writer_; }
+  stream::Intake& intake() { return *intake_; }
+  TimeNs started_at() const { return started_at_; }
+  std::shared_ptr<const stream::DomainSet> domains() const;
+  std::size_t shards() const { return shards_.size(); }
+  stream::ShardFigures shard_figures(std::size_t shard) const { return shards_[shard]->figures(); }
+  std::size_t shard_of(std::string_view key) const;
+  /// Everything there is to scrape, as text.
+  std::string scrape();
+
+  /// Asks a shard on its own thread and waits for the answer; nothing when it is stopping or has
+  /// not answered within five seconds.
+  template <class Answer>
+  std::optional<Answer> ask(std::size_t shard,
+                            std::function<Answer(const stream::ShardStreams&)> question) {
+    auto promise = std::make_shared<std::promise<Answer>>();
+    std::future<Answer> answer = promise->get_future();
+    const bool asked = shards_[shard]->ask(
+        [promise, question = std::move(question)](const stream::ShardStreams& streams) {
+          promise->set_value(question(streams));
+        });
+    if (!asked || answer.wait_for(std::chrono::seconds(5)) != std::future_status::ready) return {};
+    return answer.get();
+  }
+
+ private:
+  class ShardObserver;
+  Engine(Config config, const Clock& clock);
+  Status open_database();
+  Status start_server();
+  void start_shards();
+  void prune_alerts();
+
+  Config config_;
+  const Clock& clock_;
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  Metrics metrics_{*registry_};
+  std::unique_ptr<store::Database> database_;
+  std::unique_ptr<AlertWriter> alert_writer_;
+  mutable std::mutex domains_mutex_;
+  std::shared_ptr<const stream::DomainSet> domains_;
+  std::vector<std::unique_ptr<ShardObserver>> observers_;
+  std::vector<std::unique_ptr<stream::Shard>> shards_;
+  std::unique_ptr<stream::Intake> intake_;
+  std::unique_ptr<http::Server> server_;
+  std::atomic<bool> ready_{false};
+  TimeNs started_at_ = 0;
+  std::vector<std::uint64_t> heartbeats_;
+  TimeNs next_prune_ = 0;
+};
+
+}  // namespace anomalyd::app

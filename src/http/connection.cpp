@@ -1,0 +1,314 @@
+#include "http/connection.h"
+
+#include <prometheus/counter.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+#include "http/response_head.h"
+#include "http/target.h"
+
+namespace anomalyd::http {
+namespace {
+
+namespace net = boost::asio;
+using Failure = boost::system::error_code;
+using UseAwaitable = net::use_awaitable_t<Executor>;
+constexpr auto kToken = net::as_tuple(UseAwaitable{});
+
+constexpr std::size_t kReadBytes = 16UL << 10U;
+constexpr std::size_t kBodyStepBytes = 256UL << 10U;  // what a claimed length alone may allocate
+constexpr std::size_t kKeptBodyBytes = 1UL << 20U;    // a connection keeps no larger body buffer
+constexpr std::size_t kMaxWaitingRequests = 256;      // for a worker
+constexpr std::chrono::seconds kLinger{1};
+constexpr auto kNever = SteadyClock::time_point::max();
+
+}  // namespace
+
+Loop::Loop(const Limits& limits)
+    : io(1),
+      sweeper(io),
+      sweep_period(std::clamp<std::chrono::milliseconds>(
+          std::chrono::milliseconds(std::min(limits.request_timeout, limits.idle_timeout)) / 4,
+          std::chrono::milliseconds(50), std::chrono::milliseconds(1000))) {}
+
+void Loop::sweep() {
+  const auto now = SteadyClock::now();
+  for (Connection* connection : connections) {
+    if (connection->deadline() < now) connection->cancel();
+  }
+  sweeper.expires_after(sweep_period);
+  sweeper.async_wait([this](const Failure& failure) {
+    if (!failure && !is_finished) sweep();
+  });
+}
+
+void Loop::begin_stop() {
+  is_stopping = true;
+  for (Connection* connection : connections) {
+    if (connection->is_idle()) connection->close();
+  }
+}
+
+void Loop::close_all() {
+  for (Connection* connection : connections) connection->close();
+}
+
+void Loop::finish() {
+  is_finished = true;
+  sweeper.cancel();
+}
+
+std::string_view Loop::date() {
+  if (const std::time_t now = std::time(nullptr); now != date_time) {
+    date_time = now;
+    date_text = http_date(now);
+  }
+  return date_text;
+}
+
+Connection::Connection(Shared& shared, Loop& loop, Socket socket)
+    : shared_(shared),
+      loop_(loop),
+      socket_(std::move(socket)),
+      place_(loop.connections.insert(loop.connections.end(), this)),
+      deadline_(kNever),
+      parser_(shared.options.limits) {}
+
+Connection::~Connection() { loop_.connections.erase(place_); }
+
+void Connection::close() {
+  Failure ignored;
+  socket_.close(ignored);
+}
+
+void Connection::cancel() {
+  Failure ignored;
+  socket_.cancel(ignored);
+}
+
+Connection::Step Connection::refuse_with(int status, std::string_view detail) {
+  response_ = problem(status, detail);
+  return Step::kRefuse;
+}
+
+Connection::Step Connection::refuse_by_parser() {
+  return refuse_with(parser_.refusal_status(), parser_.refusal_detail());
+}
+
+Connection::Step Connection::gone_or_late(std::string_view what) {
+  if (shared_.is_aborting || SteadyClock::now() < deadline_) return Step::kGone;
+  return refuse_with(408, std::string(what) + ": not complete in time");
+}
+
+void Connection::say_unrouted() {
+  if (match_.allow.empty()) {
+    response_ = problem(404, "no such path: " + request_.path);
+  } else {
+    response_ = problem(405, "this path answers " + match_.allow);
+    response_.headers.push_back({"Allow", match_.allow});
+  }
+}
+
+Task<bool> Connection::read_some() {
+  const auto room = buffer_.prepare(kReadBytes);
+  const auto [failure, count] =
+      co_await socket_.async_read_some(net::buffer(room.data(), room.size()), kToken);
+  buffer_.commit(count);
+  shared_.metrics.received_bytes.Increment(static_cast<double>(count));
+  co_return !failure;
+}
+
+Connection::Step Connection::route_request() {
+  const auto target = split_target(parser_.target());
+  if (!target.ok()) return refuse_with(400, target.error().message);
+  if (auto path = percent_decode(target.value().path, false, request_.path); !path.ok()) {
+    return refuse_with(400, "request path: " + path.error().message);
+  }
+  if (auto query = parse_query(target.value().query, request_.query); !query.ok()) {
+    return refuse_with(400, query.error().message);
+  }
+  match_ = shared_.router.find(request_.method, target.value().path);
+  request_.captures = std::move(match_.captures);
+  return Step::kGood;
+}
+
+Task<Connection::Step> Connection::read_request() {
+  parser_.begin(request_);
+  auto state = RequestParser::State::kMore;
+  for (;;) {
+    std::size_t used = 0;
+    state = parser_.read_head(buffer_.data(), used);
+    buffer_.consume(used);
+    if (state != RequestParser::State::kMore) break;
+    if (!co_await read_some()) co_return gone_or_late("request header");
+  }
+  if (state == RequestParser::State::kRefused) co_return refuse_by_parser();
+  if (const Step step = route_request(); step != Step::kGood) co_return step;
+  if (state == RequestParser::State::kDone) co_return Step::kGood;
+
+  if (parser_.expects_continue()) {
+    if (match_.route == nullptr) {
+      // The body would be sent for nothing: the answer goes out in place of the 100.
+      say_unrouted();
+      co_return Step::kRefuse;
+    }
+    if (buffer_.empty()) {
+      if (co_await send_continue() != Step::kGood) co_return Step::kGone;
+    }
+  }
+  if (parser_.is_chunked()) co_return co_await read_chunks();
+  co_return co_await read_body();
+}
+
+Task<Connection::Step> Connection::send_continue() {
+  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  const auto [failure, count] =
+      co_await net::async_write(socket_, net::buffer(kContinue.data(), kContinue.size()), kToken);
+  shared_.metrics.sent_bytes.Increment(static_cast<double>(count));
+  co_return failure ? Step::kGone : Step::kGood;
+}
+
+Task<Connection::Step> Connection::read_body() {
+  std::string& body = request_.body;
+  const std::size_t length = parser_.content_length();
+  const std::string_view here = buffer_.data().substr(0, length);
+  body.reserve(std::min(length, kBodyStepBytes) + kBodyPadding);
+  body.assign(here);
+  std::size_t filled = here.size();
+  buffer_.consume(filled);
+  // The rest goes from the socket into its place; the string grows as bytes come, not by claim.
+  while (filled < length) {
+    if (filled == body.size()) {
+      body.resize(std::min(length, filled + std::max(kBodyStepBytes, filled)));
+    }
+    const auto [failure, count] = co_await socket_.async_read_some(
+        net::buffer(body.data() + filled, body.size() - filled), kToken);
+    shared_.metrics.received_bytes.Increment(static_cast<double>(count));
+    filled += count;
+    if (failure) co_return gone_or_late("request body");
+  }
+  co_return Step::kGood;
+}
+
+Task<Connection::Step> Connection::read_chunks() {
+  for (;;) {
+    std::size_t used = 0;
+    const auto state = parser_.read_chunks(buffer_.data(), used);
+    buffer_.consume(used);
+    if (state == RequestParser::State::kDone) co_return Step::kGood;
+    if (state == RequestParser::State::kRefused) co_return refuse_by_parser();
+    if (!co_await read_some()) co_return gone_or_late("request body");
+  }
+}
+
+Task<> Connection::run_on_worker(const Handler& handler) {
+  // The resumption is posted to this very thread, so it cannot overtake the suspension.
+  auto start = [this, &handler](auto resume) {
+    net::post(shared_.workers, [this, &handler, resume = std::move(resume),
+                                alive = net::make_work_guard(loop_.io)]() mutable {
+      --shared_.waiting_requests;
+      if (!shared_.is_aborting) response_ = handler(request_);
+      net::post(loop_.io.get_executor(), std::move(resume));
+    });
+  };
+  UseAwaitable token;
+  co_await net::async_initiate<UseAwaitable, void()>(start, token);
+}
+
+Task<bool> Connection::write(bool keep_alive) {
+  shared_.metrics.of(match_.route).count(response_.status);
+  head_.clear();
+  append_response_head(head_, response_, loop_.date(), keep_alive);
+  const bool has_body = may_have_body(response_.status) && request_.method != "HEAD";
+  const std::array<net::const_buffer, 2> out{
+      net::buffer(head_), has_body ? net::buffer(response_.body) : net::const_buffer()};
+  const auto [failure, count] = co_await net::async_write(socket_, out, kToken);
+  shared_.metrics.sent_bytes.Increment(static_cast<double>(count));
+  co_return !failure;
+}
+
+Task<> Connection::linger() {
+  // Closing with unread input makes the kernel send a reset, which may overtake our answer and
+  // delete it unread on the other side. So say that we are done, and read on for a moment.
+  if (loop_.is_stopping) co_return;
+  Failure ignored;
+  socket_.shutdown(net::socket_base::shutdown_send, ignored);
+  deadline_ = SteadyClock::now() + kLinger;
+  is_idle_ = true;
+  std::array<char, 4096> scrap{};
+  while (SteadyClock::now() < deadline_) {
+    const auto [failure, count] = co_await socket_.async_read_some(net::buffer(scrap), kToken);
+    shared_.metrics.received_bytes.Increment(static_cast<double>(count));
+    if (failure) break;
+  }
+}
+
+Task<> Connection::refuse() {
+  response_ = problem(503, "too many connections");
+  response_.headers.push_back({"Retry-After", "1"});
+  deadline_ = SteadyClock::now() + kLinger;
+  if (co_await write(false)) co_await linger();
+}
+
+Task<> Connection::serve() {
+  const Limits& limits = shared_.options.limits;
+  for (;;) {
+    if (buffer_.empty()) {
+      if (loop_.is_stopping) co_return;
+      deadline_ = SteadyClock::now() + limits.idle_timeout;
+      is_idle_ = true;
+      const bool is_here = co_await read_some();
+      is_idle_ = false;
+      if (!is_here) co_return;
+    }
+    deadline_ = SteadyClock::now() + limits.request_timeout;
+    match_ = {};
+    response_ = {};
+    const Step step = co_await read_request();
+    if (step == Step::kGone) co_return;
+    if (step == Step::kRefuse) {
+      deadline_ = SteadyClock::now() + kLinger;
+      if (co_await write(false)) co_await linger();
+      co_return;
+    }
+
+    const auto begun = SteadyClock::now();
+    if (match_.route == nullptr) {
+      say_unrouted();
+    } else {
+      deadline_ = kNever;
+      request_.body.resize(request_.body.size() + kBodyPadding);  // so that the padding is set
+      request_.body.resize(request_.body.size() - kBodyPadding);
+      if (match_.route->where == Where::kConnection) {
+        response_ = match_.route->handler(request_);
+      } else if (++shared_.waiting_requests > kMaxWaitingRequests) {
+        --shared_.waiting_requests;
+        response_ = problem(503, "too many requests wait for a worker");
+        response_.headers.push_back({"Retry-After", "1"});
+      } else {
+        co_await run_on_worker(match_.route->handler);
+        if (shared_.is_aborting) co_return;
+      }
+    }
+    const auto answered = SteadyClock::now();
+    shared_.metrics.of(match_.route)
+        .observe(std::chrono::duration<double>(answered - begun).count());
+    deadline_ = answered + limits.request_timeout;
+    const bool keep_alive = parser_.keep_alive() && !loop_.is_stopping;
+    if (!co_await write(keep_alive)) co_return;
+    if (!keep_alive) {
+      if (!buffer_.empty()) co_await linger();
+      co_return;
+    }
+    if (request_.body.capacity() > kKeptBodyBytes) request_.body = std::string();
+  }
+}
+
+}  // namespace anomalyd::http

@@ -1,0 +1,139 @@
+#pragma once
+
+// Of this module only: the Asio side of the server.
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <ctime>
+#include <list>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "http/read_buffer.h"
+#include "http/request_parser.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "http/server_metrics.h"
+
+namespace anomalyd::http {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// The io_context's own executor type instead of any_io_executor, and no timer an operation: each
+// is worth a fifth of the request rate.
+using Executor = boost::asio::io_context::executor_type;
+template <class T = void>
+using Task = boost::asio::awaitable<T, Executor>;
+using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Executor>;
+using Timer =
+    boost::asio::basic_waitable_timer<SteadyClock, boost::asio::wait_traits<SteadyClock>, Executor>;
+
+class Connection;
+
+/// What all threads of a server share.
+struct Shared {
+  Shared(ServerOptions given_options, Router given_router, prometheus::Registry& registry)
+      : options(std::move(given_options)),
+        router(std::move(given_router)),
+        metrics(registry, router),
+        workers(options.workers) {}
+
+  const ServerOptions options;
+  const Router router;
+  ServerMetrics metrics;
+  boost::asio::thread_pool workers;
+  std::atomic<std::size_t> waiting_requests{0};  ///< for a worker
+  std::atomic<bool> is_aborting{false};          ///< stop()'s bound has passed
+
+  std::mutex mutex;
+  std::condition_variable all_closed;
+  std::size_t open = 0;  ///< connections; guarded by mutex
+};
+
+/// One thread's io_context and the connections that live on it.
+/// Threads   all but the constructor on the thread that runs `io`.
+struct Loop {
+  explicit Loop(const Limits& limits);
+
+  /// Ends what is past its deadline, now and each sweep_period.
+  void sweep();
+  /// Closes idle connections; the others close after their answer.
+  void begin_stop();
+  void close_all();
+  /// Lets `io` run out of work once the connections have ended.
+  void finish();
+  /// Now, for the Date field.
+  std::string_view date();
+
+  boost::asio::io_context io;
+  Timer sweeper;
+  const std::chrono::milliseconds sweep_period;
+  std::list<Connection*> connections;
+  bool is_stopping = false;
+  bool is_finished = false;
+  std::time_t date_time = 0;
+  std::string date_text;
+};
+
+/// A socket and what is used again from one request to the next.
+/// Threads   on its loop's thread.
+class Connection {
+ public:
+  Connection(Shared& shared, Loop& loop, Socket socket);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Reads and answers requests until either side has enough.
+  Task<> serve();
+  /// Says 503, for a connection too many.
+  Task<> refuse();
+
+  /// True when closing it now loses nothing: no request has begun, or its answer is out.
+  bool is_idle() const { return is_idle_; }
+  SteadyClock::time_point deadline() const { return deadline_; }
+  void close();
+  /// Ends the operation in hand, so that serve() can still say 408.
+  void cancel();
+
+ private:
+  enum class Step { kGood, kGone, kRefuse };
+
+  Task<bool> read_some();
+  Task<Step> read_request();
+  Task<Step> read_body();
+  Task<Step> read_chunks();
+  Task<Step> send_continue();
+  Task<> run_on_worker(const Handler& handler);
+  Task<bool> write(bool keep_alive);
+  Task<> linger();
+  Step route_request();
+  Step refuse_with(int status, std::string_view detail);
+  Step refuse_by_parser();
+  /// After a read that failed.
+  Step gone_or_late(std::string_view what);
+  void say_unrouted();
+
+  Shared& shared_;
+  Loop& loop_;
+  Socket socket_;
+  std::list<Connection*>::iterator place_;
+  SteadyClock::time_point deadline_;
+  bool is_idle_ = false;
+
+  ReadBuffer buffer_;
+  RequestParser parser_;
+  Request request_;
+  Router::Match match_;
+  Response response_;
+  std::string head_;
+};
+
+}  // namespace anomalyd::http

@@ -1,0 +1,286 @@
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "http/server.h"
+#include "support/catch.h"
+#include "test_server.h"
+
+namespace anomalyd::http {
+namespace {
+
+using namespace testing;
+using namespace std::chrono_literals;
+using SteadyClock = std::chrono::steady_clock;
+
+const std::string kGet = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// Holds handlers until it is opened.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return is_open_; });
+  }
+  bool await(int count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, 5s, [&] { return arrived_ >= count; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    is_open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int arrived_ = 0;
+  bool is_open_ = false;
+};
+
+Router gated_router(Gate& gate) {
+  Router router = make_router();
+  router.add({"GET", "/gate", Where::kWorker, [&gate](Request&) {
+                gate.pass();
+                return text_response("passed");
+              }});
+  return router;
+}
+
+ServerOptions short_timeouts() {
+  ServerOptions options;
+  options.limits.request_timeout = 1s;
+  options.limits.idle_timeout = 1s;
+  return options;
+}
+
+TEST_CASE("A slow request is closed with 408, however it drips", "[http][server][timeout]") {
+  TestServer server(short_timeouts());
+  for (const char* begin :
+       {"GET /hello HT", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
+    INFO(begin);
+    RawSocket socket(server.port());
+    const auto begun = SteadyClock::now();
+    REQUIRE(socket.send(begin));
+    std::atomic<bool> is_over{false};
+    std::thread drip([&] {
+      while (!is_over && SteadyClock::now() - begun < 4s) {
+        socket.send("a");
+        std::this_thread::sleep_for(50ms);
+      }
+    });
+    const std::string response = socket.read_until("\r\n\r\n");
+    is_over = true;
+    drip.join();
+    CHECK(status_of(response) == 408);
+    CHECK(SteadyClock::now() - begun > 900ms);
+    CHECK(SteadyClock::now() - begun < 3s);
+    CHECK(server.client()->send("GET", "/hello", "", "").value().status == 200);
+  }
+}
+
+TEST_CASE("An idle connection is closed without a word", "[http][server][timeout]") {
+  TestServer server(short_timeouts());
+  RawSocket fresh(server.port());
+  RawSocket used(server.port());
+  REQUIRE(used.send(kGet));
+  CHECK(status_of(used.read_response()) == 200);
+  const auto begun = SteadyClock::now();
+  CHECK(used.read_to_end().empty());
+  CHECK(fresh.read_to_end().empty());
+  CHECK(used.is_closed());
+  CHECK(fresh.is_closed());
+  CHECK(SteadyClock::now() - begun < 3s);
+}
+
+TEST_CASE("A client that does not read its answer is closed", "[http][server][timeout]") {
+  Router router;
+  router.add({"GET", "/large", Where::kConnection,
+              [](Request&) { return text_response(std::string(32UL << 20U, 'x')); }});
+  TestServer server(short_timeouts(), std::move(router));
+  RawSocket socket(server.port(), /*receive_buffer=*/4096);
+  REQUIRE(socket.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n"));
+  for (int i = 0; i < 60 && server.metric("anomalyd_http_connections") != 0; ++i) {
+    std::this_thread::sleep_for(50ms);
+  }
+  CHECK(server.metric("anomalyd_http_connections") == 0);
+}
+
+TEST_CASE("A connection too many is told 503 and counted", "[http][server][limits]") {
+  ServerOptions options;
+  options.limits.max_connections = 2;
+  TestServer server(options);
+  auto first = std::make_unique<RawSocket>(server.port());
+  RawSocket second(server.port());
+  REQUIRE(first->send(kGet));
+  REQUIRE(status_of(first->read_response()) == 200);
+  REQUIRE(second.send(kGet));
+  REQUIRE(status_of(second.read_response()) == 200);
+  RawSocket third(server.port());
+  const std::string refused = third.read_until("}\n");
+  CHECK(status_of(refused) == 503);
+  CHECK(contains(refused, "Retry-After: 1\r\n"));
+  third.shut();
+  third.read_to_end();
+  CHECK(third.is_closed());
+  CHECK(server.metric("anomalyd_http_connections_refused_total") == 1);
+  CHECK(server.metric("anomalyd_http_connections") == 2);
+  first.reset();
+  for (int i = 0; i < 100 && server.metric("anomalyd_http_connections") != 1; ++i) {
+    std::this_thread::sleep_for(10ms);
+  }
+  RawSocket fourth(server.port());
+  REQUIRE(fourth.send(kGet));
+  CHECK(status_of(fourth.read_response()) == 200);
+}
+
+TEST_CASE("A handler on a worker does not hold up the connections' thread", "[http][server]") {
+  Gate gate;
+  ServerOptions options;
+  options.workers = 1;
+  TestServer server(options, gated_router(gate));
+  RawSocket waiting(server.port());
+  REQUIRE(waiting.send("GET /gate HTTP/1.1\r\nHost: h\r\n\r\n"));
+  REQUIRE(gate.await(1));
+  auto client = server.client();
+  CHECK(client->send("GET", "/hello", "", "").value().body == "hello");
+  CHECK(client->send("POST", "/echo", "abc", "a/b").value().body == "abc");
+  gate.open();
+  CHECK(contains(waiting.read_response(), "\r\n\r\npassed"));
+}
+
+TEST_CASE("Only so many requests wait for a worker", "[http][server][limits]") {
+  Gate gate;
+  ServerOptions options;
+  options.workers = 1;
+  TestServer server(options, gated_router(gate));
+  const std::string request = "GET /gate HTTP/1.1\r\nHost: h\r\n\r\n";
+  RawSocket running(server.port());
+  REQUIRE(running.send(request));
+  REQUIRE(gate.await(1));
+  std::vector<std::unique_ptr<RawSocket>> sockets;
+  for (int i = 0; i < 260; ++i) {
+    sockets.push_back(std::make_unique<RawSocket>(server.port()));
+    REQUIRE(sockets.back()->send(request));
+  }
+  const auto refused = [&] {
+    return server.metric("anomalyd_http_requests_total", {{"route", "/gate"}, {"code", "503"}});
+  };
+  for (int i = 0; i < 500 && refused() < 4; ++i) std::this_thread::sleep_for(10ms);
+  CHECK(refused() == 4);  // 256 wait, one runs
+  gate.open();
+  int good = 0;
+  int bad = 0;
+  for (auto& socket : sockets) {
+    const std::string response = socket->read_response();
+    if (status_of(response) == 200) ++good;
+    if (status_of(response) == 503 && contains(response, "Retry-After: 1\r\n")) ++bad;
+  }
+  CHECK(good == 256);
+  CHECK(bad == 4);
+  CHECK(status_of(running.read_response()) == 200);
+}
+
+TEST_CASE("Stop finishes the request in hand and closes the idle", "[http][server][stop]") {
+  Gate gate;
+  TestServer server({}, gated_router(gate));
+  RawSocket idle(server.port());
+  REQUIRE(idle.send(kGet));
+  REQUIRE(status_of(idle.read_response()) == 200);
+  RawSocket busy(server.port());
+  REQUIRE(busy.send("GET /gate HTTP/1.1\r\nHost: h\r\n\r\n"));
+  REQUIRE(gate.await(1));
+  RawSocket half(server.port());
+  REQUIRE(half.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na"));
+  std::this_thread::sleep_for(50ms);
+
+  const auto begun = SteadyClock::now();
+  std::thread stopping([&] { server.server->stop(10s); });
+  CHECK(idle.read_to_end().empty());
+  CHECK(idle.is_closed());
+  for (int i = 0; i < 100 && RawSocket(server.port()).is_connected(); ++i) {
+    std::this_thread::sleep_for(10ms);
+  }
+  CHECK_FALSE(RawSocket(server.port()).is_connected());
+  REQUIRE(half.send("bc"));
+  const std::string echoed = half.read_to_end();
+  CHECK(contains(echoed, "Connection: close\r\n"));
+  CHECK(contains(echoed, "\r\n\r\nabc"));
+  gate.open();
+  const std::string answer = busy.read_to_end();
+  CHECK(status_of(answer) == 200);
+  CHECK(contains(answer, "Connection: close\r\n"));
+  CHECK(contains(answer, "\r\n\r\npassed"));
+  stopping.join();
+  CHECK(SteadyClock::now() - begun < 5s);
+  server.server->stop(10s);  // again does nothing
+}
+
+TEST_CASE("Stop closes what is not done at its bound", "[http][server][stop]") {
+  Gate gate;
+  ServerOptions options;
+  options.threads = 2;
+  options.workers = 1;
+  TestServer server(options, gated_router(gate));
+  RawSocket stuck(server.port());  // its handler does not end
+  REQUIRE(stuck.send("GET /gate HTTP/1.1\r\nHost: h\r\n\r\n"));
+  REQUIRE(gate.await(1));
+  RawSocket queued(server.port());  // its handler does not begin
+  REQUIRE(queued.send("GET /gate HTTP/1.1\r\nHost: h\r\n\r\n"));
+  RawSocket half(server.port());
+  REQUIRE(half.send("GET /hel"));
+  std::this_thread::sleep_for(50ms);
+
+  const auto begun = SteadyClock::now();
+  std::atomic<bool> has_stopped{false};
+  std::thread stopping([&] {
+    server.server->stop(200ms);
+    has_stopped = true;
+  });
+  CHECK(stuck.read_to_end().empty());
+  CHECK(half.read_to_end().empty());
+  CHECK(queued.read_to_end().empty());
+  CHECK(stuck.is_closed());
+  CHECK(half.is_closed());
+  CHECK(queued.is_closed());
+  CHECK(SteadyClock::now() - begun >= 200ms);
+  CHECK(SteadyClock::now() - begun < 3s);
+  CHECK_FALSE(has_stopped);  // the handler may use what the caller frees next
+  gate.open();
+  stopping.join();
+  CHECK(has_stopped);
+}
+
+TEST_CASE("Servers come and go under load without a trace", "[http][server][stop]") {
+  for (int round = 0; round < 10; ++round) {
+    ServerOptions options;
+    options.threads = 2;
+    auto server = std::make_unique<TestServer>(options);
+    std::atomic<bool> is_over{false};
+    std::vector<std::thread> load;
+    for (int i = 0; i < 3; ++i) {
+      load.emplace_back([&, port = server->port()] {
+        auto client = Client::make("http://127.0.0.1:" + std::to_string(port), 2s).value();
+        while (!is_over) {
+          if (!client->send("POST", "/worker/echo", "abc", "a/b").ok()) return;
+          if (!client->send("GET", "/hello", "", "").ok()) return;
+        }
+      });
+    }
+    std::this_thread::sleep_for(20ms);
+    if (round % 2 == 0) server->server->stop(std::chrono::milliseconds(round * 10));
+    server.reset();
+    is_over = true;
+    for (std::thread& thread : load) thread.join();
+  }
+  SUCCEED();  // what it shows, the sanitizers see
+}
+
+}  // namespace
+}  // namespace anomalyd::http
