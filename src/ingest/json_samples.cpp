@@ -231,7 +231,7 @@ Outcome JsonDecoder::broken(string_view why) {
     where = " near byte " + std::to_string(at - text_.data());
   }
   add_reject(
-      out_, number_, Reason::kSyntax,
+      out_, std::max<std::size_t>(1, number_), Reason::kSyntax,
       {prefix_, prefix_.empty() ? "" : ": ", why, where,
        array_allowed_ ? "; what came before it was kept" : ""},
       begin_ == nullptr ? text_ : text_.substr(static_cast<std::size_t>(begin_ - text_.data())));

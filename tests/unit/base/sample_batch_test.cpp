@@ -43,6 +43,24 @@ TEST_CASE("SampleBatch rewinds to a mark, also inside a run", "[base][batch]") {
   CHECK(batch.values(batch.runs()[0]).size() == 1);
 }
 
+TEST_CASE("SampleBatch finds a schema again and adds none beyond a limit", "[base][batch]") {
+  SampleBatch batch;
+  std::vector<std::string> names;
+  for (int i = 0; i < 100; ++i) names.push_back("c" + std::to_string(i));
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    const std::array<std::string_view, 1> one{names[i]};
+    CHECK(batch.schema(one) == i);
+  }
+  for (std::uint32_t i = 100; i > 0; --i) {
+    const std::array<std::string_view, 1> one{names[i - 1]};
+    CHECK(batch.schema_within(one, 100) == i - 1);
+  }
+  CHECK(batch.schema(kAxAy) == 100);
+  CHECK(batch.schema_within(kP, 101) == std::nullopt);
+  CHECK(batch.schemas() == 101);
+  CHECK(batch.schema_within(kAxAy, 0) == 100);
+}
+
 TEST_CASE("SampleBatch takes a block of samples at once", "[base][batch]") {
   SampleBatch batch;
   auto block = batch.append_block("fast", batch.schema(kAxAy), 3);

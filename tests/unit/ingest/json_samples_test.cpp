@@ -10,12 +10,16 @@ namespace {
 
 constexpr TimeNs kNow = 42;
 
-Decoded decode(std::string body, const CodecLimits& limits = {}) {
+Decoded decode_padded(std::string body, char padding, const CodecLimits& limits = {}) {
   const std::size_t size = body.size();
-  body.append(64, ']');  // the padding may hold anything
+  body.append(64, padding);
   Decoded out;
   decode_json(std::string_view(body).substr(0, size), kNow, limits, out);
   return out;
+}
+
+Decoded decode(const std::string& body, const CodecLimits& limits = {}) {
+  return decode_padded(body, ']', limits);  // the padding may hold anything, also this
 }
 
 Decoded decode_lines(std::string body) {
@@ -221,6 +225,8 @@ TEST_CASE("A document that does not parse has one refusal that says where",
   one("{", 0);
   one("[", 0);
   one("]", 0);
+  one("[] 1]", 0);
+  CHECK(decode_padded("[] 1]", ' ').rejects.at(0).line == 1);
   one("[" + kGood + ",]", 1);
   one("{\"stream\":\"a", 0);
   one("[" + kGood + R"(,{"stream":"a","values":{"v":}}])", 1);
