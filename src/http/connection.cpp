@@ -116,6 +116,14 @@ void Connection::say_unrouted() {
   }
 }
 
+void Connection::say_busy(std::string_view why) {
+  response_ = problem(503, why);
+  response_.headers.push_back({"Retry-After", "1"});
+}
+
+// In all coroutines here the result of co_await first becomes a variable: of one that stood in an
+// `if`, g++ 12 made a frame whose layout its two halves did not agree on.
+
 Task<bool> Connection::read_some() {
   const auto room = buffer_.prepare(kReadBytes);
   const auto [failure, count] =
@@ -147,7 +155,8 @@ Task<Connection::Step> Connection::read_request() {
     state = parser_.read_head(buffer_.data(), used);
     buffer_.consume(used);
     if (state != RequestParser::State::kMore) break;
-    if (!co_await read_some()) co_return gone_or_late("request header");
+    const bool has_more = co_await read_some();
+    if (!has_more) co_return gone_or_late("request header");
   }
   if (state == RequestParser::State::kRefused) co_return refuse_by_parser();
   if (const Step step = route_request(); step != Step::kGood) co_return step;
@@ -160,7 +169,8 @@ Task<Connection::Step> Connection::read_request() {
       co_return Step::kRefuse;
     }
     if (buffer_.empty()) {
-      if (co_await send_continue() != Step::kGood) co_return Step::kGone;
+      const Step step = co_await send_continue();
+      if (step != Step::kGood) co_return step;
     }
   }
   if (parser_.is_chunked()) co_return co_await read_chunks();
@@ -204,7 +214,8 @@ Task<Connection::Step> Connection::read_chunks() {
     buffer_.consume(used);
     if (state == RequestParser::State::kDone) co_return Step::kGood;
     if (state == RequestParser::State::kRefused) co_return refuse_by_parser();
-    if (!co_await read_some()) co_return gone_or_late("request body");
+    const bool has_more = co_await read_some();
+    if (!has_more) co_return gone_or_late("request body");
   }
 }
 
@@ -242,19 +253,18 @@ Task<> Connection::linger() {
   socket_.shutdown(net::socket_base::shutdown_send, ignored);
   deadline_ = SteadyClock::now() + kLinger;
   is_idle_ = true;
-  std::array<char, 4096> scrap{};
   while (SteadyClock::now() < deadline_) {
-    const auto [failure, count] = co_await socket_.async_read_some(net::buffer(scrap), kToken);
-    shared_.metrics.received_bytes.Increment(static_cast<double>(count));
-    if (failure) break;
+    buffer_.consume(buffer_.data().size());
+    const bool has_more = co_await read_some();
+    if (!has_more) break;
   }
 }
 
 Task<> Connection::refuse() {
-  response_ = problem(503, "too many connections");
-  response_.headers.push_back({"Retry-After", "1"});
+  say_busy("too many connections");
   deadline_ = SteadyClock::now() + kLinger;
-  if (co_await write(false)) co_await linger();
+  const bool is_sent = co_await write(false);
+  if (is_sent) co_await linger();
 }
 
 Task<> Connection::serve() {
@@ -275,7 +285,8 @@ Task<> Connection::serve() {
     if (step == Step::kGone) co_return;
     if (step == Step::kRefuse) {
       deadline_ = SteadyClock::now() + kLinger;
-      if (co_await write(false)) co_await linger();
+      const bool is_sent = co_await write(false);
+      if (is_sent) co_await linger();
       co_return;
     }
 
@@ -290,8 +301,7 @@ Task<> Connection::serve() {
         response_ = match_.route->handler(request_);
       } else if (++shared_.waiting_requests > kMaxWaitingRequests) {
         --shared_.waiting_requests;
-        response_ = problem(503, "too many requests wait for a worker");
-        response_.headers.push_back({"Retry-After", "1"});
+        say_busy("too many requests wait for a worker");
       } else {
         co_await run_on_worker(match_.route->handler);
         if (shared_.is_aborting) co_return;
@@ -302,7 +312,8 @@ Task<> Connection::serve() {
         .observe(std::chrono::duration<double>(answered - begun).count());
     deadline_ = answered + limits.request_timeout;
     const bool keep_alive = parser_.keep_alive() && !loop_.is_stopping;
-    if (!co_await write(keep_alive)) co_return;
+    const bool is_sent = co_await write(keep_alive);
+    if (!is_sent) co_return;
     if (!keep_alive) {
       if (!buffer_.empty()) co_await linger();
       co_return;

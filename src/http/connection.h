@@ -120,6 +120,7 @@ class Connection {
   /// After a read that failed.
   Step gone_or_late(std::string_view what);
   void say_unrouted();
+  void say_busy(std::string_view why);
 
   Shared& shared_;
   Loop& loop_;

@@ -184,10 +184,14 @@ RequestParser::State RequestParser::read_head(std::string_view bytes, std::size_
   used = parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), failure);
   head_bytes_ += used;
   const bool is_more = failure == beast_http::error::need_more;
-  // Beast's own limit is on what it could not yet take, and it takes field by field: endless small
-  // fields would pass it. So the sum is held here.
-  const bool is_long = head_bytes_ + (is_more ? bytes.size() - used : 0) > limits_.max_header_bytes;
-  if (target_.size() > limits_.max_target_bytes || (is_long && !parser.has_request_line())) {
+  // Beast's own limit is on what it could not yet take, and it may take field by field: endless
+  // small fields would pass it. So the sum is held here.
+  const std::string_view rest = bytes.substr(used);
+  const bool is_long = head_bytes_ + (is_more ? rest.size() : 0) > limits_.max_header_bytes;
+  const auto has_line = [&] {  // Beast may wait for the end of the header before it takes any
+    return parser.has_request_line() || rest.find('\n') != std::string_view::npos;
+  };
+  if (target_.size() > limits_.max_target_bytes || (is_long && !has_line())) {
     return refuse(
         414, "request target: longer than " + std::to_string(limits_.max_target_bytes) + " bytes");
   }

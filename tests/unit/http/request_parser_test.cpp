@@ -163,7 +163,7 @@ TEST_CASE("What is no HTTP, or could be read in two ways, is refused",
       {post + "Transfer-Encoding: chunked, gzip\r\n\r\n", 501},
       {post + "Expect: a-miracle\r\n\r\n", 417},
       {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
-      {post + "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400},
+      {post + "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n", 400},
   };
   for (const auto& [text, status] : cases) {
     INFO(text);
