@@ -23,9 +23,16 @@ constexpr std::size_t kSampleMultiple = 8;  // the strides, 4 and 2
 constexpr std::size_t kMinSamples = 16;
 constexpr double kSlope = 0.1;
 constexpr Index kScoreChunk = 32;  // windows at a time: the activations stay in the cache
+constexpr std::size_t kScoreValues = std::size_t{1}
+                                     << 22U;  // and in bounds for the largest windows
 // Gradients of a batch are summed chunk by chunk in this fixed order, so that how many threads
 // work at them cannot show.
 constexpr std::size_t kTrainChunk = 8;
+
+Index score_chunk(const nn::Network<float>& network) {
+  return std::clamp<Index>(static_cast<Index>(kScoreValues / network.activation_count()), 1,
+                           kScoreChunk);
+}
 
 Matrix<float> gather(const Matrix<float>& windows, std::span<const std::size_t> rows) {
   Matrix<float> batch(static_cast<Index>(rows.size()), windows.cols());
@@ -41,7 +48,7 @@ Matrix<float> gather(const Matrix<float>& windows, std::span<const std::size_t> 
 /// Shapes    network (n, samples * channels) -> the same.
 /// Units     none.
 /// Numerics  float32 network, errors summed in double. A window's bits do not depend on its batch.
-/// Cost      one forward pass; activations of kScoreChunk windows on the heap a call.
+/// Cost      one forward pass; activations of at most kScoreChunk windows on the heap a call.
 class Autoencoder final : public Member {
  public:
   Autoencoder(nn::Network<float> network, ResidualScale residual)
@@ -50,9 +57,10 @@ class Autoencoder final : public Member {
   void score(const Matrix<float>& windows, std::span<const StreamState* const> /*states*/,
              std::span<float> scores) const override {
     const auto d = static_cast<std::size_t>(windows.cols());
+    const Index chunk = score_chunk(network_);
     nn::Activations<float> kept;
-    for (Index first = 0; first < windows.rows(); first += kScoreChunk) {
-      const Index rows = std::min(kScoreChunk, windows.rows() - first);
+    for (Index first = 0; first < windows.rows(); first += chunk) {
+      const Index rows = std::min(chunk, windows.rows() - first);
       network_.forward(windows.middleRows(first, rows), kept);
       for (Index row = 0; row < rows; ++row) {
         const std::vector<double> energies = channel_energies(
@@ -94,11 +102,12 @@ class Autoencoder final : public Member {
 
 /// Mean squared error of all windows, in batches.
 double loss_of(const nn::Network<float>& network, const Matrix<float>& windows) {
+  const Index chunk = score_chunk(network);
   nn::Activations<float> kept;
   Matrix<float> unused;
   double sum = 0;
-  for (Index first = 0; first < windows.rows(); first += kScoreChunk) {
-    const Index rows = std::min(kScoreChunk, windows.rows() - first);
+  for (Index first = 0; first < windows.rows(); first += chunk) {
+    const Index rows = std::min(chunk, windows.rows() - first);
     const Matrix<float> batch = windows.middleRows(first, rows);
     network.forward(batch, kept);
     sum += nn::mean_squared_error<float>(kept.output(), batch, unused) * static_cast<double>(rows);
@@ -311,6 +320,14 @@ Result<std::unique_ptr<Member>> load_autoencoder(const MemberFile& file) {
                            static_cast<Index>(channels)};
   if (!(architecture.value().input == expected)) {
     return Error{ErrorCode::kCorrupt, "architecture: its input is not the detector's window"};
+  }
+  // Before a network of that size is made: its numbers must be in the file.
+  double values = 0;
+  for (const auto& [name, tensor] : file.tensors.tensors) {
+    values += static_cast<double>(tensor.values.size());
+  }
+  if (nn::parameter_count(architecture.value()) > values) {
+    return Error{ErrorCode::kCorrupt, "architecture: it has more parameters than the file"};
   }
   Result<nn::Network<float>> network = nn::Network<float>::make(architecture.value(), 0);
   if (!network.ok()) {

@@ -172,7 +172,16 @@ Result<std::shared_ptr<const Detector>> from_tensor_file(const nn::TensorFile& f
   if (!member.ok()) return member.error();
   parts.member = std::move(member).value();
 
-  // Also catches tensors and settings that the kind does not have, and flipped bits.
+  // What would be saved again must be what was read: no stowaways, no flipped bits.
+  const nn::TensorFile known = to_tensor_file(parts);
+  for (const auto& [tensor, unused] : file.tensors) {
+    if (!known.tensors.contains(tensor)) {
+      return corrupt("tensor \"" + tensor + "\" is none of the kind \"" + parts.info.kind + "\"");
+    }
+  }
+  for (const auto& [key, unused] : file.metadata) {
+    if (!known.metadata.contains(key)) return corrupt("metadata \"" + key + "\" is not known");
+  }
   std::shared_ptr<const Detector> detector = compose(std::move(parts));
   if (detector->info().version != version.value()) {
     return corrupt("version is \"" + version.value() + "\", but the content gives \"" +

@@ -19,7 +19,6 @@ Made<Scalar> own(Result<Concrete> layer) {
   return std::unique_ptr<Layer<Scalar>>(std::make_unique<Concrete>(std::move(layer).value()));
 }
 
-/// Parameters a layer would have. In double: what a file asks for may overflow an integer.
 double parameters_of(const LayerSpec& spec) {
   if (spec.type == "leaky_relu") return 0;
   const double kernel = spec.type == "dense" ? 1.0 : static_cast<double>(spec.kernel);
@@ -45,6 +44,12 @@ Made<Scalar> make_layer(const LayerSpec& spec, std::uint64_t seed) {
 
 }  // namespace
 
+double parameter_count(const Architecture& architecture) {
+  double count = 0;
+  for (const LayerSpec& spec : architecture.layers) count += parameters_of(spec);
+  return count;
+}
+
 template <class Scalar>
 Result<Network<Scalar>> Network<Scalar>::make(const Architecture& architecture,
                                               std::uint64_t seed) {
@@ -54,17 +59,22 @@ Result<Network<Scalar>> Network<Scalar>::make(const Architecture& architecture,
   Network network;
   network.architecture_ = architecture;
   Shape shape = architecture.input;
-  if (shape.samples < 1 || shape.channels < 1 || shape.samples > kMaxActivations ||
-      shape.channels > kMaxActivations || shape.size() > kMaxActivations) {
+  const auto size_of = [](Shape of) {
+    return static_cast<double>(of.samples) * static_cast<double>(of.channels);
+  };
+  double activations = size_of(shape);
+  if (shape.samples < 1 || shape.channels < 1 || !(activations <= kMaxActivations)) {
     return refuse("input is " + std::to_string(shape.samples) + " samples x " +
-                  std::to_string(shape.channels) + " channels, expected 1 to " +
-                  std::to_string(kMaxActivations) + " values");
+                  std::to_string(shape.channels) + " channels, expected at least 1 of each and " +
+                  "at most " + std::to_string(static_cast<Eigen::Index>(kMaxActivations)) +
+                  " values");
   }
   if (architecture.layers.empty() || architecture.layers.size() > kMaxLayers) {
     return refuse(std::to_string(architecture.layers.size()) + " layers, expected 1 to " +
                   std::to_string(kMaxLayers));
   }
   double parameters = 0;
+  double products = 0;
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
     const LayerSpec& spec = architecture.layers[i];
     const std::string where = "layers[" + std::to_string(i) + "]: ";
@@ -77,19 +87,35 @@ Result<Network<Scalar>> Network<Scalar>::make(const Architecture& architecture,
     if (!layer.ok()) return Error{layer.error().code, "network: " + where + layer.error().message};
     const Result<Shape> next = layer.value()->out_shape(shape);
     if (!next.ok()) return Error{next.error().code, "network: " + where + next.error().message};
-    shape = next.value();
-    if (shape.samples > kMaxActivations / shape.channels) {
-      return refuse(where + "more than " + std::to_string(kMaxActivations) + " values a window");
+    // A transposed convolution's scratch is what all its inputs add, before it is summed.
+    const double scratch = spec.type == "conv_transpose1d"
+                               ? static_cast<double>(shape.samples) * parameters_of(spec) /
+                                     static_cast<double>(spec.in)
+                               : 0.0;
+    const double steps = spec.type == "conv_transpose1d"
+                             ? static_cast<double>(shape.samples)
+                             : static_cast<double>(next.value().samples);
+    activations += size_of(next.value()) + scratch;
+    products += steps * parameters_of(spec);
+    if (!(activations <= kMaxActivations) || !(products <= kMaxProducts)) {
+      return refuse(where + "more than " +
+                    std::to_string(static_cast<Eigen::Index>(kMaxActivations)) + " values or " +
+                    std::to_string(static_cast<Eigen::Index>(kMaxProducts)) +
+                    " multiply-adds a window");
     }
+    shape = next.value();
     network.layers_.push_back(std::move(layer).value());
   }
   network.output_ = shape;
+  network.activation_count_ = static_cast<std::size_t>(activations);
   return network;
 }
 
 template <class Scalar>
 Network<Scalar>::Network(const Network& other)
-    : architecture_(other.architecture_), output_(other.output_) {
+    : architecture_(other.architecture_),
+      output_(other.output_),
+      activation_count_(other.activation_count_) {
   layers_.reserve(other.layers_.size());
   for (const auto& layer : other.layers_) layers_.push_back(layer->clone());
 }
@@ -145,9 +171,7 @@ std::vector<Parameter<Scalar>> Network<Scalar>::parameters() {
 
 template <class Scalar>
 std::size_t Network<Scalar>::parameter_count() const {
-  double count = 0;
-  for (const LayerSpec& spec : architecture_.layers) count += parameters_of(spec);
-  return static_cast<std::size_t>(count);
+  return static_cast<std::size_t>(nn::parameter_count(architecture_));
 }
 
 template class Network<float>;

@@ -40,6 +40,9 @@ std::string to_json(const Architecture& architecture);
 ///          listing the known.
 Result<Architecture> parse_architecture(std::string_view json);
 
+/// Trained numbers in all layers. In double: what a file asks for may overflow an integer.
+double parameter_count(const Architecture& architecture);
+
 /// What forward() keeps for backward(): the input of each layer and the output of the last.
 template <class Scalar>
 struct Activations {
@@ -51,7 +54,8 @@ struct Activations {
 ///
 /// Shapes    x (n, input().size())  y (n, output().size()).
 /// Errors    make() returns kInvalidArgument for layers that do not fit each other or exceed
-///           kMaxLayers, kMaxParameters or kMaxActivations, kUnsupported for an unknown type.
+///           kMaxLayers, kMaxParameters, kMaxActivations or kMaxProducts, kUnsupported for an
+///           unknown type. Nothing is allocated before it is within them.
 /// Numerics  a row of y depends on that row of x alone, to the last bit.
 /// Threads   forward() is const and safe to share; the rest is not. Copies share nothing.
 template <class Scalar>
@@ -59,7 +63,10 @@ class Network {
  public:
   static constexpr std::size_t kMaxLayers = 64;
   static constexpr std::size_t kMaxParameters = std::size_t{1} << 24U;
-  static constexpr Eigen::Index kMaxActivations = Eigen::Index{1} << 24;  ///< values a layer a row
+  /// A window's values in all layers, their scratch included, and its multiply-adds: about a
+  /// second of work. A file may ask for no more.
+  static constexpr double kMaxActivations = 1 << 25;
+  static constexpr double kMaxProducts = 4294967296.0;
 
   /// Weights drawn from `seed`, each layer from its own; the same bits on every platform.
   static Result<Network> make(const Architecture& architecture, std::uint64_t seed);
@@ -84,12 +91,15 @@ class Network {
   /// In the order of the layers. Views into this object.
   std::vector<Parameter<Scalar>> parameters();
   std::size_t parameter_count() const;
+  /// Values that forward() holds for each row.
+  std::size_t activation_count() const { return activation_count_; }
 
  private:
   Network() = default;
 
   Architecture architecture_;
   Shape output_;
+  std::size_t activation_count_ = 0;
   std::vector<std::unique_ptr<Layer<Scalar>>> layers_;
 };
 
