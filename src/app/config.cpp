@@ -358,6 +358,29 @@ std::filesystem::path default_models() {
   return installed;
 }
 
+/// Refuses control characters, which TOML forbids everywhere, so that toml++ never sees them: 3.3
+/// assumes at several places that what follows is a key's character.
+bool check_characters(std::string_view text, Problems& problems) {
+  toml::source_region at;
+  at.begin = {1, 1};
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_space = c == '\t' || c == '\n' || c == '\r';
+    if ((byte < 0x20 && !is_space) || byte == 0x7f) {
+      problems.add(at, "syntax",
+                   "control character " + std::to_string(byte) + ", expected TOML 1.0");
+      return false;
+    }
+    if (c == '\n') {
+      ++at.begin.line;
+      at.begin.column = 1;
+    } else if ((byte & 0xc0U) != 0x80) {
+      ++at.begin.column;  // of characters, as toml++ counts
+    }
+  }
+  return true;
+}
+
 Error refusal(std::string message) {
   return Error{ErrorCode::kInvalidArgument, std::move(message)};
 }
@@ -373,6 +396,7 @@ Config default_config() {
 
 Result<Config> parse_config(std::string_view text, std::string_view name) {
   Problems problems(name);
+  if (!check_characters(text, problems)) return refusal(problems.text());
   toml::table table;
   try {
     table = toml::parse(text, name);

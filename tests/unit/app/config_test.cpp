@@ -368,6 +368,9 @@ TEST_CASE("What is no TOML is refused in the same form", "[app][config][errors]"
     CHECK(message.find('\n') == std::string::npos);
   }
   CHECK(contains(refusal("a = " + std::string(100'000, '[')), "syntax: "));
+  CHECK(refusal(std::string("# \xc3\xa4\n[\xc3\xa4\0]", 10)) ==
+        "t.toml:2:3: syntax: control character 0, expected TOML 1.0");
+  CHECK(refusal("a = \"\x7f\"") == "t.toml:1:6: syntax: control character 127, expected TOML 1.0");
 }
 
 TEST_CASE("Hostile text stays on its line of the message", "[app][config][errors]") {
