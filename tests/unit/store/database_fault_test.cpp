@@ -25,6 +25,15 @@ class Sqlite {
   int run(const std::string& sql) {
     return sqlite3_exec(connection_, sql.c_str(), nullptr, nullptr, nullptr);
   }
+  int count(const std::string& table) {
+    int rows = -1;
+    const auto read = [](void* out, int, char** values, char**) {
+      *static_cast<int*>(out) = std::stoi(values[0]);
+      return 0;
+    };
+    sqlite3_exec(connection_, ("SELECT count(*) FROM " + table).c_str(), read, &rows, nullptr);
+    return rows;
+  }
 
  private:
   sqlite3* connection_ = nullptr;
@@ -218,6 +227,38 @@ TEST_CASE("The schema holds types and states", "[store][database][errors]") {
   CHECK(other.run("UPDATE alert SET start_ns = 'soon'") == SQLITE_CONSTRAINT);
   CHECK(other.run("UPDATE alert SET state = 3") == SQLITE_CONSTRAINT);
   CHECK(other.run("UPDATE alert SET stream = NULL") == SQLITE_CONSTRAINT);
+}
+
+TEST_CASE("One alert that the schema refuses takes its batch with it, and no more",
+          "[store][database][errors]") {
+  const Folder folder;
+  const auto database = open_database(folder / "a.db");
+  std::vector<Alert> alerts = make_alerts(3);
+  alerts[2].state = static_cast<alert::AlertState>(7);
+  const Status refused = database->put(alerts);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == ErrorCode::kInvalidArgument);
+  CHECK(database->count().value() == 0);
+  REQUIRE(database->put(std::span(alerts).first(2)).ok());
+  CHECK(database->count().value() == 2);
+}
+
+TEST_CASE("Labels go with their alert, however it goes", "[store][database]") {
+  const Folder folder;
+  const auto path = folder / "a.db";
+  const auto database = open_database(path);
+  std::vector<Alert> alerts = make_alerts(3);
+  alerts[0].state = alert::AlertState::kPending;
+  alerts[1].state = alert::AlertState::kResolved;
+  REQUIRE(database->put(alerts).ok());
+  Sqlite other(path);
+  CHECK(other.count("alert_label") == 3);
+  REQUIRE(database->close_open_alerts("restart").ok());
+  CHECK(other.count("alert_label") == 2);
+  REQUIRE(database->remove(alerts[1].id).ok());
+  CHECK(other.count("alert_label") == 1);
+  REQUIRE(database->prune(100 * kNsPerSecond).ok());
+  CHECK(other.count("alert_label") == 0);
 }
 
 TEST_CASE("A place that cannot be opened is unavailable", "[store][open][errors]") {

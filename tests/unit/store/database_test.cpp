@@ -234,6 +234,12 @@ TEST_CASE("Paging walks starts on both sides of 1970", "[store][find][cursor]") 
   CHECK(database->find({.to = 0, .cursor = after_last}).value().alerts.at(0).start == -1);
   const std::string after_zero = database->find({.limit = 3}).value().next;
   CHECK(database->find({.to = 1, .cursor = after_zero}).value().alerts.at(0).start == -1);
+  // At the same time `to` counts, for it leaves out all that start then.
+  REQUIRE(put(*database, make_alert("a", 0)).ok());
+  REQUIRE(put(*database, make_alert("b", 0)).ok());
+  const std::string within_zero = database->find({.limit = 3}).value().next;
+  CHECK(database->find({.cursor = within_zero}).value().alerts.at(0).start == 0);
+  CHECK(database->find({.to = 0, .cursor = within_zero}).value().alerts.at(0).start == -1);
 }
 
 TEST_CASE("Impossible queries are refused and say what was expected", "[store][find][errors]") {
