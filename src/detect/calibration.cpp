@@ -16,6 +16,9 @@ constexpr std::size_t kMinTailScores = 10;  // fewer say nothing about a tail
 // from a few scores, so that the exponential is the lightest tail. Above one half the variance
 // is infinite and no budget could be met.
 constexpr double kMaxShape = 0.5;
+// The shape of a few excesses is mostly chance (its deviation is about 1 / sqrt(m)), and far out
+// in the tail a chance shape of 0.5 would hide any anomaly: it counts for m / (m + 30).
+constexpr double kShapePrior = 30;
 constexpr std::size_t kHeaderFloats = 5;  // count, start, p, scale, shape
 
 struct Tail {
@@ -24,7 +27,7 @@ struct Tail {
 };
 
 /// Generalised Pareto of ascending excesses by probability-weighted moments:
-/// a0 = E[y], a1 = E[y (1 - F(y))]; shape = 2 - a0 / (a0 - 2 a1), scale = 2 a0 a1 / (a0 - 2 a1).
+/// a0 = E[y], a1 = E[y (1 - F(y))]; shape = 2 - a0 / (a0 - 2 a1), scale = a0 (1 - shape).
 Tail fit_tail(std::span<const double> excesses) {
   const auto m = static_cast<double>(excesses.size());
   double a0 = 0;
@@ -35,15 +38,10 @@ Tail fit_tail(std::span<const double> excesses) {
   }
   if (!(a0 > 0)) return {};
   const double spread = a0 - 2.0 * a1;
-  Tail tail{a0, 0};
-  if (spread > 0) {
-    tail.shape = 2.0 - a0 / spread;
-    tail.scale = 2.0 * a0 * a1 / spread;
-  }
-  // Held at a bound, the scale is the one that keeps the mean excess: scale / (1 - shape).
-  if (!(tail.shape > 0)) tail = {a0, 0};
-  if (tail.shape > kMaxShape) tail = {a0 * (1.0 - kMaxShape), kMaxShape};
-  return tail;
+  double shape = spread > 0 ? 2.0 - a0 / spread : 0.0;
+  shape = std::clamp(shape * m / (m + kShapePrior), 0.0, kMaxShape);
+  // The scale that keeps the mean excess, scale / (1 - shape), with the shape as it is now.
+  return {a0 * (1.0 - shape), shape};
 }
 
 double as_float(double value) { return static_cast<double>(static_cast<float>(value)); }

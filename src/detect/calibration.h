@@ -21,8 +21,9 @@ inline constexpr double kMinPValue = 1e-15;
 ///           for +Inf. Constant scores are legal: anything above them is at most 1 / (n + 1).
 /// Cost      bounded size whatever n: at most kMaxQuantiles stored scores.
 /// Threads   a value; const is safe to share.
-/// Source    tail: Hosking and Wallis 1987 (probability-weighted moments); empirical part: split
-///           conformal, (1 + #{s_i >= s}) / (n + 1).
+/// Source    tail: Hosking and Wallis 1987 (probability-weighted moments), with the shape of m
+///           excesses drawn to the exponential, times m / (m + 30), and held in [0, 0.5];
+///           empirical part: split conformal, (1 + #{s_i >= s}) / (n + 1).
 class Calibration {
  public:
   static constexpr std::size_t kMinScores = 20;

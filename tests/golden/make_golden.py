@@ -102,10 +102,9 @@ def calibration():
         u = ordered[n - n // 10 - 1]
         excess = ordered[ordered > u] - u
         l1, l2 = scipy.stats.lmoment(excess, order=[1, 2])
-        shape = 2 - l1 / l2
+        # Drawn to the exponential as calibration.h says, at the same mean excess.
+        shape = max(0.0, (2 - l1 / l2) * excess.size / (excess.size + 30))
         scale = (1 - shape) * l1
-        if shape < 0:
-            shape, scale = 0.0, l1
         at = np.array([u + k * scale for k in (0.1, 1, 3, 10, 25)]).astype(np.float32).astype(np.float64)
         p = (1 + excess.size) / (n + 1) * scipy.stats.genpareto.sf(at - u, shape, scale=scale)
         tensors |= {
