@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <system_error>
 
 #include "base/sample_batch.h"
 #include "base/stream_key.h"
@@ -135,6 +136,14 @@ string_view expected_time(TimeUnit unit) {
   return "a time";
 }
 
+string_view without_return(string_view line) {
+  return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+}
+
+bool has_odd_quotes(string_view text) {
+  return text.find('"') != string_view::npos && std::count(text.begin(), text.end(), '"') % 2 != 0;
+}
+
 /// The separator the header has most of, outside quotes.
 char separator_of(string_view header) {
   std::array<std::size_t, 3> counts{};
@@ -173,7 +182,8 @@ Result<CsvReader> CsvReader::open(const std::string& path, const CsvOptions& opt
   }
   auto file = std::make_unique<std::ifstream>(path, std::ios::binary);
   if (!*file) {
-    return Error{ErrorCode::kNotFound, path + ": cannot open: " + std::strerror(errno)};
+    return Error{ErrorCode::kNotFound,
+                 path + ": cannot open: " + std::generic_category().message(errno)};
   }
   return read(std::move(file), path, options);
 }
@@ -228,10 +238,7 @@ Result<bool> CsvReader::next_record(string_view& record) {
     }
     const std::size_t stop = std::min(newline, rest.size());
     const string_view piece = rest.substr(looked, std::max(stop, looked) - looked);
-    if (piece.find('"') != string_view::npos &&
-        std::count(piece.begin(), piece.end(), '"') % 2 != 0) {
-      quoted = !quoted;
-    }
+    if (has_odd_quotes(piece)) quoted = !quoted;
     newlines += newline != string_view::npos ? 1 : 0;
     if (stop <= kMaxRecordBytes && quoted && newline != string_view::npos) {
       looked = newline + 1;
@@ -248,8 +255,7 @@ Result<bool> CsvReader::next_record(string_view& record) {
                         : "a row of more than " + std::to_string(kMaxRecordBytes) + " bytes");
     }
     at_ += std::min(stop + 1, rest.size());
-    record = rest.substr(0, stop);
-    if (!record.empty() && record.back() == '\r') record.remove_suffix(1);
+    record = without_return(rest.substr(0, stop));
     if (!record.empty()) return true;
     looked = 0;
     newlines = 0;
@@ -351,7 +357,7 @@ Status CsvReader::choose_channels() {
       return bad("no column '" + wanted + "' for a channel; the file has " +
                  std::string(known.substr(0, 256)));
     }
-    const Status added = add_channel(static_cast<std::size_t>(found - columns_.begin()));
+    Status added = add_channel(static_cast<std::size_t>(found - columns_.begin()));
     if (!added.ok()) return added;
   }
   for (std::size_t i = 0; options_.channels.empty() && i < columns_.size(); ++i) {
@@ -359,7 +365,7 @@ Status CsvReader::choose_channels() {
         is_one_of(lower(columns_[i].name), {"label", "anomaly", "changepoint"})) {
       continue;
     }
-    const Status added = add_channel(i);
+    Status added = add_channel(i);
     if (!added.ok()) return added;
   }
   if (channels_.empty()) return bad("expected at least one column with values");

@@ -500,6 +500,7 @@ Outcome JsonDecoder::read_element(simdjson_result<ondemand::object> found) {
   rows_ = 0;
   has_number_ = false;
   ondemand::object object;
+  // NOLINTNEXTLINE(performance-move-const-arg): get() is for rvalues only
   if (std::move(found).get(object) != simdjson::SUCCESS) return broken("the object does not parse");
   for (auto field : object) {
     string_view key;

@@ -40,6 +40,27 @@ const char* closing_quote(const char* p, const char* end) {
   return nullptr;
 }
 
+std::optional<bool> read_boolean(string_view text) {
+  for (const string_view name : {"t", "T", "true", "True", "TRUE"}) {
+    if (text == name) return true;
+  }
+  for (const string_view name : {"f", "F", "false", "False", "FALSE"}) {
+    if (text == name) return false;
+  }
+  return std::nullopt;
+}
+
+/// Reads an integer and its suffix i or u, which is the last byte. Null when it is none, or has
+/// more than 64 bits.
+const char* read_integer(const char* begin, const char* end, double& value) {
+  const auto read = [&](auto whole) -> const char* {
+    const auto [stop, error] = std::from_chars(begin, end - 1, whole);
+    value = static_cast<double>(whole);
+    return error == std::errc() ? stop + 1 : nullptr;
+  };
+  return end[-1] == 'i' ? read(std::int64_t{0}) : read(std::uint64_t{0});
+}
+
 constexpr string_view kReserved = "': names that begin with _ are reserved";
 
 /// One body's decoding. Each part of a line has a quick way, which takes what senders nearly
@@ -196,26 +217,13 @@ LineDecoder::Kind LineDecoder::read_value(const char*& p, const char* end, strin
   while (stop < end && *stop != ',' && *stop != ' ') ++stop;
   p = stop;
   const string_view text = between(begin, stop);
+  if (const std::optional<bool> truth = read_boolean(text)) {
+    value = *truth ? 1 : 0;
+    return Kind::kNumber;
+  }
   const char* read = nullptr;
   if (text.size() > 1 && (text.back() == 'i' || text.back() == 'u')) {
-    std::int64_t whole = 0;
-    std::uint64_t natural = 0;
-    const bool is_signed = text.back() == 'i';
-    const auto [at, error] = is_signed ? std::from_chars(begin, stop - 1, whole)
-                                       : std::from_chars(begin, stop - 1, natural);
-    if (error == std::errc::result_out_of_range) {
-      refuse(Reason::kValue, {"field '", shown(name), "': '", shown(text), "' is not a 64-bit ",
-                              is_signed ? "integer" : "unsigned integer"});
-      return Kind::kBad;
-    }
-    value = is_signed ? static_cast<double>(whole) : static_cast<double>(natural);
-    read = error == std::errc() ? at + 1 : nullptr;
-  } else if (text == "t" || text == "T" || text == "true" || text == "True" || text == "TRUE") {
-    value = 1;
-    return Kind::kNumber;
-  } else if (text == "f" || text == "F" || text == "false" || text == "False" || text == "FALSE") {
-    value = 0;
-    return Kind::kNumber;
+    read = read_integer(begin, stop, value);
   } else {
     const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
     read = read_number(begin + (plus ? 1 : 0), stop, value);
@@ -308,10 +316,9 @@ bool LineDecoder::read_fields(const char*& p, const char* end) {
     }
     if (p >= end || *p == ' ') break;
     if (*p != ',') {
-      return refuse(Reason::kSyntax, {"field '", shown(name),
-                                      "': expected ',' or ' ' after it, "
-                                      "got '",
-                                      shown(between(p, end)), "'"});
+      const string_view rest = shown(between(p, end));
+      return refuse(Reason::kSyntax,
+                    {"field '", shown(name), "': expected ',' or ' ' after it, got '", rest, "'"});
     }
     ++p;
   }
