@@ -266,7 +266,7 @@ class BrokenInput(unittest.TestCase):
         reloads = 0
         for content in files:
             model.write_bytes(content)
-            daemon.write_config(DOMAIN.replace('"zscore"', f'"{model}"'))
+            daemon.write_config(f'[[domain]]\nname = "machines"\ndetector = "{model}"\n')
             done = daemon.log_text().count("configuration")
             daemon.process.send_signal(signal.SIGHUP)
             await_that("the reload is over",
@@ -274,7 +274,7 @@ class BrokenInput(unittest.TestCase):
             self.assertIsNone(daemon.process.poll(), content)
             reason = [line for line in daemon.log_text().splitlines() if "not reloaded" in line]
             if total(daemon.metrics(), "anomalyd_config_last_reload_successful") == 1:
-                reloads += 1  # a seed that is a whole detector, or has its name changed only
+                reloads += 1  # a seed that is a whole detector
                 daemon.write_config(DOMAIN)
                 daemon.process.send_signal(signal.SIGHUP)
                 await_that("the old detector is back",
