@@ -267,55 +267,61 @@ Task<> Connection::refuse() {
   if (is_sent) co_await linger();
 }
 
+Task<bool> Connection::wait_for_request() {
+  if (!buffer_.empty()) co_return true;  // it was pipelined
+  if (loop_.is_stopping) co_return false;
+  deadline_ = SteadyClock::now() + shared_.options.limits.idle_timeout;
+  is_idle_ = true;
+  const bool is_here = co_await read_some();
+  is_idle_ = false;
+  co_return is_here;
+}
+
+Task<> Connection::handle() {
+  if (match_.route == nullptr) {
+    say_unrouted();
+    co_return;
+  }
+  deadline_ = kNever;
+  request_.body.resize(request_.body.size() + kBodyPadding);  // so that the padding is set
+  request_.body.resize(request_.body.size() - kBodyPadding);
+  if (match_.route->where == Where::kConnection) {
+    response_ = match_.route->handler(request_);
+  } else if (++shared_.waiting_requests > kMaxWaitingRequests) {
+    --shared_.waiting_requests;
+    say_busy("too many requests wait for a worker");
+  } else {
+    co_await run_on_worker(match_.route->handler);
+  }
+}
+
 Task<> Connection::serve() {
-  const Limits& limits = shared_.options.limits;
   for (;;) {
-    if (buffer_.empty()) {
-      if (loop_.is_stopping) co_return;
-      deadline_ = SteadyClock::now() + limits.idle_timeout;
-      is_idle_ = true;
-      const bool is_here = co_await read_some();
-      is_idle_ = false;
-      if (!is_here) co_return;
-    }
-    deadline_ = SteadyClock::now() + limits.request_timeout;
+    const bool is_here = co_await wait_for_request();
+    if (!is_here) co_return;
+    deadline_ = SteadyClock::now() + shared_.options.limits.request_timeout;
     match_ = {};
     response_ = {};
     const Step step = co_await read_request();
     if (step == Step::kGone) co_return;
-    if (step == Step::kRefuse) {
-      deadline_ = SteadyClock::now() + kLinger;
-      const bool is_sent = co_await write(false);
-      if (is_sent) co_await linger();
-      co_return;
-    }
 
+    bool keep_alive = false;
     const auto begun = SteadyClock::now();
-    if (match_.route == nullptr) {
-      say_unrouted();
+    if (step == Step::kRefuse) {
+      deadline_ = begun + kLinger;
     } else {
-      deadline_ = kNever;
-      request_.body.resize(request_.body.size() + kBodyPadding);  // so that the padding is set
-      request_.body.resize(request_.body.size() - kBodyPadding);
-      if (match_.route->where == Where::kConnection) {
-        response_ = match_.route->handler(request_);
-      } else if (++shared_.waiting_requests > kMaxWaitingRequests) {
-        --shared_.waiting_requests;
-        say_busy("too many requests wait for a worker");
-      } else {
-        co_await run_on_worker(match_.route->handler);
-        if (shared_.is_aborting) co_return;
-      }
+      co_await handle();
+      if (shared_.is_aborting) co_return;
+      const auto answered = SteadyClock::now();
+      shared_.metrics.of(match_.route)
+          .observe(std::chrono::duration<double>(answered - begun).count());
+      deadline_ = answered + shared_.options.limits.request_timeout;
+      keep_alive = parser_.keep_alive() && !loop_.is_stopping;
     }
-    const auto answered = SteadyClock::now();
-    shared_.metrics.of(match_.route)
-        .observe(std::chrono::duration<double>(answered - begun).count());
-    deadline_ = answered + limits.request_timeout;
-    const bool keep_alive = parser_.keep_alive() && !loop_.is_stopping;
     const bool is_sent = co_await write(keep_alive);
     if (!is_sent) co_return;
     if (!keep_alive) {
-      if (!buffer_.empty()) co_await linger();
+      if (step == Step::kRefuse || !buffer_.empty()) co_await linger();
       co_return;
     }
     if (request_.body.capacity() > kKeptBodyBytes) request_.body = std::string();

@@ -106,11 +106,14 @@ class Connection {
  private:
   enum class Step { kGood, kGone, kRefuse };
 
+  /// False when there will be none.
+  Task<bool> wait_for_request();
   Task<bool> read_some();
   Task<Step> read_request();
   Task<Step> read_body();
   Task<Step> read_chunks();
   Task<Step> send_continue();
+  Task<> handle();
   Task<> run_on_worker(const Handler& handler);
   Task<bool> write(bool keep_alive);
   Task<> linger();

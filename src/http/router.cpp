@@ -35,6 +35,12 @@ bool is_plain(std::string_view segment) {
                      [](char c) { return c > ' ' && c < 0x7f && c != '%'; });
 }
 
+/// GET answers HEAD, but a route made for HEAD goes before it; 0: not at all.
+int rank_of(std::string_view route_method, std::string_view method) {
+  if (route_method == method) return 2;
+  return method == "HEAD" && route_method == "GET" ? 1 : 0;
+}
+
 void add_method(std::vector<std::string_view>& methods, std::string_view method) {
   if (std::find(methods.begin(), methods.end(), method) == methods.end()) {
     methods.push_back(method);
@@ -63,63 +69,71 @@ void Router::add(Route route) {
   segments_.push_back(std::move(segments));
 }
 
+bool Router::matches(const std::vector<Segment>& pattern, std::span<const std::string_view> path) {
+  if (pattern.size() != path.size()) return false;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i].is_capture ? path[i].empty() : path[i] != pattern[i].text) return false;
+  }
+  return true;
+}
+
+bool Router::is_more_literal(const std::vector<Segment>& a, const std::vector<Segment>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i].is_capture != b[i].is_capture) return b[i].is_capture;
+  }
+  return false;
+}
+
+std::size_t Router::best_of(std::string_view method, std::span<const std::string_view> path) const {
+  std::size_t best = routes_.size();
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    const int rank = rank_of(routes_[i].method, method);
+    if (rank == 0 || !matches(segments_[i], path)) continue;
+    if (best == routes_.size() || is_more_literal(segments_[i], segments_[best]) ||
+        (rank > rank_of(routes_[best].method, method) &&
+         !is_more_literal(segments_[best], segments_[i]))) {
+      best = i;
+    }
+  }
+  return best;
+}
+
+std::string Router::allowed(std::span<const std::string_view> path) const {
+  std::vector<std::string_view> methods;
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    if (!matches(segments_[i], path)) continue;
+    add_method(methods, routes_[i].method);
+    if (routes_[i].method == "GET") add_method(methods, "HEAD");
+  }
+  std::string out;
+  for (const std::string_view method : methods) {
+    if (!out.empty()) out += ", ";
+    out += method;
+  }
+  return out;
+}
+
 Router::Match Router::find(std::string_view method, std::string_view raw_path) const {
   Match match;
   const auto pieces = split(raw_path);
   if (!pieces) return match;
   std::array<std::string, kMaxSegments> decoded;
-  std::array<std::string_view, kMaxSegments> path;
+  std::array<std::string_view, kMaxSegments> segments;
   for (std::size_t i = 0; i < pieces->count; ++i) {
-    path[i] = pieces->segments[i];
-    if (is_plain(path[i])) continue;
-    if (!percent_decode(path[i], false, decoded[i]).ok()) return match;
-    path[i] = decoded[i];
+    segments[i] = pieces->segments[i];
+    if (is_plain(segments[i])) continue;
+    if (!percent_decode(segments[i], false, decoded[i]).ok()) return match;
+    segments[i] = decoded[i];
   }
+  const std::span<const std::string_view> path(segments.data(), pieces->count);
 
-  const auto matches = [&](const std::vector<Segment>& pattern) {
-    if (pattern.size() != pieces->count) return false;
-    for (std::size_t i = 0; i < pattern.size(); ++i) {
-      if (pattern[i].is_capture ? path[i].empty() : path[i] != pattern[i].text) return false;
-    }
-    return true;
-  };
-  const auto more_literal = [](const std::vector<Segment>& a, const std::vector<Segment>& b) {
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      if (a[i].is_capture != b[i].is_capture) return b[i].is_capture;
-    }
-    return false;
-  };
-  // GET answers HEAD, but a route made for HEAD goes before it.
-  const auto rank = [&](const Route& route) {
-    if (route.method == method) return 2;
-    return method == "HEAD" && route.method == "GET" ? 1 : 0;
-  };
-
-  std::size_t best = routes_.size();
-  std::vector<std::string_view> methods;
-  for (std::size_t i = 0; i < routes_.size(); ++i) {
-    if (!matches(segments_[i])) continue;
-    const int fits = rank(routes_[i]);
-    if (fits == 0) {
-      if (best != routes_.size()) continue;
-      add_method(methods, routes_[i].method);
-      if (routes_[i].method == "GET") add_method(methods, "HEAD");
-      continue;
-    }
-    const bool better =
-        best == routes_.size() || more_literal(segments_[i], segments_[best]) ||
-        (!more_literal(segments_[best], segments_[i]) && fits > rank(routes_[best]));
-    if (better) best = i;
-  }
+  const std::size_t best = best_of(method, path);
   if (best == routes_.size()) {
-    for (const std::string_view allowed : methods) {
-      if (!match.allow.empty()) match.allow += ", ";
-      match.allow += allowed;
-    }
+    match.allow = allowed(path);
     return match;
   }
   match.route = &routes_[best];
-  for (std::size_t i = 0; i < pieces->count; ++i) {
+  for (std::size_t i = 0; i < path.size(); ++i) {
     const Segment& segment = segments_[best][i];
     if (segment.is_capture) match.captures.push_back({segment.text, std::string(path[i])});
   }

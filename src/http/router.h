@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,12 @@ class Router {
     std::string text;  ///< the literal, or the capture's name
     bool is_capture = false;
   };
+  static bool matches(const std::vector<Segment>& pattern, std::span<const std::string_view> path);
+  static bool is_more_literal(const std::vector<Segment>& a, const std::vector<Segment>& b);
+  /// The index of the route that answers; routes_.size() when there is none.
+  std::size_t best_of(std::string_view method, std::span<const std::string_view> path) const;
+  std::string allowed(std::span<const std::string_view> path) const;
+
   std::vector<Route> routes_;
   std::vector<std::vector<Segment>> segments_;  ///< of routes_, by index
 };

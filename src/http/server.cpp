@@ -34,6 +34,8 @@ class ServerImpl final : public Server {
     }
     acceptor_.emplace(loops_.front()->io);
   }
+  // Only a broken mutex or thread could throw in it, and then ending the process is right.
+  // NOLINTNEXTLINE(bugprone-exception-escape)
   ~ServerImpl() override { stop(std::chrono::milliseconds(0)); }
   ServerImpl(const ServerImpl&) = delete;
   ServerImpl& operator=(const ServerImpl&) = delete;

@@ -34,6 +34,12 @@ struct ServerOptions {
 
 /// An HTTP/1.1 server. Everything of Beast is behind it.
 ///
+/// Errors    what is no good request is answered with a problem (400, 404, 405, 408, 413, 414, 417,
+///           431, 501) and counted; 503 when connections or waiting requests are too many. A
+///           handler that throws ends the process: it is our bug.
+/// Metrics   anomalyd_http_requests_total{route,code}, _request_duration_seconds{route},
+///           _connections, _connections_total, _connections_refused_total, _received_bytes_total,
+///           _sent_bytes_total; route is a pattern or "other".
 /// Threads   start() and stop() from one thread; handlers run as their route says.
 class Server {
  public:
@@ -43,7 +49,9 @@ class Server {
   virtual ~Server() = default;
   virtual std::uint16_t port() const = 0;
   /// No new connections; requests in hand are answered (`Connection: close`), at most for
-  /// `bound`; then all are closed. Returns when every thread has ended.
+  /// `bound`; then all are closed, and handlers that have not begun never do. Returns when every
+  /// thread has ended: a handler that still runs is waited for, as it may use what the caller
+  /// frees next, so a handler must end. A second call does nothing; the destructor stops at once.
   virtual void stop(std::chrono::milliseconds bound) = 0;
 };
 

@@ -21,14 +21,15 @@ prometheus::Counter& counter(prometheus::Registry& registry, const char* name, c
   return BuildCounter().Name(name).Help(help).Register(registry).Add({});
 }
 
-const prometheus::Histogram::BucketBoundaries kSeconds{0.0005, 0.0025, 0.01, 0.05, 0.25, 1, 5};
+constexpr std::array<double, 7> kSeconds{0.0005, 0.0025, 0.01, 0.05, 0.25, 1, 5};
 
 }  // namespace
 
 ServerMetrics::Of::Of(prometheus::Family<prometheus::Counter>& requests,
                       prometheus::Family<prometheus::Histogram>& durations, std::string route)
     : requests_(&requests),
-      duration_(&durations.Add({{"route", route}}, kSeconds)),
+      duration_(&durations.Add({{"route", route}}, prometheus::Histogram::BucketBoundaries(
+                                                       kSeconds.begin(), kSeconds.end()))),
       route_(std::move(route)) {}
 
 void ServerMetrics::Of::count(int status) {
