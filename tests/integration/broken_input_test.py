@@ -1,7 +1,7 @@
 """Broken inputs of every kind against the running daemon: it does not fall, what it refused it has
 counted, and the good samples that were sent between them all arrive.
 
-ANOMALYD_BROKEN_INPUTS: how many of each kind (1000)."""
+ANOMALYD_BROKEN_INPUTS: how many of each kind (2000)."""
 
 import collections
 import gzip
@@ -17,7 +17,7 @@ import zlib
 from daemon import SOURCE, START, DOMAIN, Daemon, Machine, await_that, total
 from mutate import Mutator
 
-COUNT = int(os.environ.get("ANOMALYD_BROKEN_INPUTS", "1000"))
+COUNT = int(os.environ.get("ANOMALYD_BROKEN_INPUTS", "2000"))
 CORPUS = SOURCE / "tests/fuzz/corpus"
 
 
