@@ -1,0 +1,309 @@
+// anomalyctl: flags and dispatch; each command is app/ctl_<group>.
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <string>
+
+#include "app/config.h"
+#include "app/ctl_query.h"
+#include "app/ctl_replay.h"
+#include "app/ctl_score.h"
+#include "app/ctl_simulate.h"
+#include "app/ctl_train.h"
+#include "app/version.h"
+
+namespace {
+
+using namespace anomalyd;
+namespace ctl = app::ctl;
+
+constexpr const char* kUrlVariable = "ANOMALYD_URL";
+
+/// What the chosen command will do, once all flags are read.
+using Run = std::function<int(ctl::Console&)>;
+
+struct Commands {
+  CLI::App& cli;
+  Run run;
+
+  CLI::App& add(const char* name, const char* what) { return *cli.add_subcommand(name, what); }
+};
+
+void add_json(CLI::App& command, bool& json, const char* what = "Print JSON") {
+  command.add_flag("--json", json, what);
+}
+
+void add_url(CLI::App& command, const char* flag, std::string& url) {
+  command.add_option(flag, url, "The daemon's address")
+      ->type_name("URL")
+      ->envname(kUrlVariable)
+      ->capture_default_str();
+}
+
+void add_recording(CLI::App& command, ctl::RecordingOptions& options) {
+  command.add_option("--time-column", options.time_column,
+                     "Column with the times; else time, timestamp, datetime, ts or date");
+  command
+      .add_option("--time-unit", options.time_unit,
+                  "Of a time column with numbers: s, ms, us, ns, rfc3339 or auto")
+      ->capture_default_str();
+  command.add_option("--rate-hz", options.rate_hz,
+                     "Row i is i / RATE seconds after 1970; a time column is not used");
+}
+
+void add_shares(CLI::App& command, ctl::RecordingOptions& options) {
+  command.add_option("--from-share", options.from_share, "Leave out what is before this share")
+      ->type_name("0..1");
+  command.add_option("--to-share", options.to_share, "Leave out what is from this share on")
+      ->type_name("0..1");
+}
+
+void add_train(Commands& commands) {
+  auto options = std::make_shared<ctl::TrainOptions>();
+  CLI::App& command =
+      commands.add("train", "Learn a detector from CSV recordings of normal operation");
+  command.add_option("--config,-c", options->config, "Configuration file; without it the defaults")
+      ->type_name("FILE");
+  command.add_option("--domain", options->domain,
+                     "Domain to train for; may be left out if only one");
+  command
+      .add_option("--data", options->data, "CSV files, each one recording, or folders with *.csv")
+      ->required()
+      ->type_name("PATH...");
+  command
+      .add_option("--out", options->out,
+                  "Folder, or file that ends in .safetensors; else where the domain looks for it")
+      ->type_name("PATH");
+  command
+      .add_option("--first", options->recording.to_share,
+                  "Use only the first share of each recording's time, such as 0.5")
+      ->type_name("0..1");
+  command.add_option("--threads", options->threads, "0: one a core; the result is the same");
+  add_recording(command, options->recording);
+  add_json(command, options->json, "Print the summary as JSON");
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::train(*options, console); };
+  });
+}
+
+void add_inspect(Commands& commands) {
+  auto options = std::make_shared<ctl::InspectOptions>();
+  CLI::App& command = commands.add(
+      "inspect", "Print what a detector file holds; status 1 and the reason if it is refused");
+  command.add_option("file", options->file, "Detector file")->required()->type_name("FILE");
+  add_json(command, options->json);
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::inspect(*options, console); };
+  });
+}
+
+void add_score(Commands& commands) {
+  auto options = std::make_shared<ctl::ScoreOptions>();
+  CLI::App& command = commands.add(
+      "score",
+      "Score a recording: one line a window, to the last bit what a daemon gives that is fed the "
+      "same. Times are the windows' ends");
+  command.add_option("file", options->file, "CSV recording")->required()->type_name("FILE.csv");
+  auto* detector = command.add_option("--detector", options->detector,
+                                      "Detector file, its name in the models folder, or zscore");
+  auto* config = command.add_option("--config,-c", options->config,
+                                    "Take detector and rules from this config");
+  detector->excludes(config);
+  command.add_option("--domain", options->domain, "Domain of the config")->needs(config);
+  command.add_option("--stream", options->stream, "Name or key; else from the file's name");
+  add_recording(command, options->recording);
+  add_shares(command, options->recording);
+  auto* json = command.add_flag(
+      "--json", options->json,
+      "One object a line: {\"window\":...}, {\"alert\":...}, at the end {\"summary\":...}");
+  command.add_flag("--csv", options->csv, "Print time,score,p_value with exact numbers")
+      ->excludes(json);
+  command.add_flag("--time-ns", options->time_ns, "Times as integer nanoseconds");
+  command.add_flag("--flush", options->flush,
+                   "Also score what still waits for late samples at the end, as a daemon, whose "
+                   "streams do not end, would not");
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::score(*options, console); };
+  });
+}
+
+void add_replay(Commands& commands) {
+  auto options = std::make_shared<ctl::ReplayOptions>();
+  CLI::App& command = commands.add(
+      "replay", "Send CSV recordings to a running daemon, each as a stream of its own");
+  command.add_option("files", options->paths, "CSV files, or folders with *.csv")
+      ->required()
+      ->type_name("FILE...");
+  add_url(command, "--to", options->url);
+  command.add_option("--speed", options->speed, "Times as fast as it was recorded, or max")
+      ->type_name("N|max")
+      ->capture_default_str();
+  auto* stream =
+      command.add_option("--stream", options->stream, "Name or key, for one recording only");
+  command.add_flag("--name-from-file")
+      ->description("Name streams by their files, which is also the default")
+      ->excludes(stream);
+  command.add_option("--labels", options->labels, "Labels of all streams")->type_name("a=b,...");
+  command
+      .add_option("--format", options->format,
+                  "line-protocol and rows carry each sample's own time; columns makes times even")
+      ->type_name("line-protocol|rows|columns")
+      ->capture_default_str();
+  command.add_option("--start", options->start, "Move each recording so that it begins then")
+      ->type_name("TIME|now");
+  command.add_option("--batch", options->batch_rows, "Most samples a request")
+      ->capture_default_str();
+  command
+      .add_option("--connections", options->connections,
+                  "Streams are spread over so many connections")
+      ->capture_default_str();
+  command.add_flag("--gzip", options->gzip, "Compress the requests");
+  add_recording(command, options->recording);
+  add_shares(command, options->recording);
+  add_json(command, options->json, "Print the summary as JSON");
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::replay(*options, console); };
+  });
+}
+
+void add_simulate(Commands& commands) {
+  auto options = std::make_shared<ctl::SimulateOptions>();
+  CLI::App& command = commands.add(
+      "simulate", "Send a simulated accelerometer on a rotating machine, or write it as CSV");
+  auto* to = command.add_option("--to", options->url, "The daemon's address")->type_name("URL");
+  command.add_option("--out", options->out, "CSV file to write; - is standard output")
+      ->type_name("FILE")
+      ->excludes(to);
+  command.add_option("--stream", options->stream, "Name")->capture_default_str();
+  command.add_option("--labels", options->labels, "Labels")->type_name("a=b,...");
+  command.add_option("--rate", options->rate_hz, "Samples a second")->capture_default_str();
+  command.add_option("--seconds", options->seconds, "How long, in event time")
+      ->capture_default_str();
+  command.add_option("--speed", options->speed, "Times as fast as it happens, or max")
+      ->type_name("N|max")
+      ->capture_default_str();
+  command.add_option("--seed", options->seed, "Same seed, same samples")->capture_default_str();
+  command
+      .add_option("--start", options->start,
+                  "Time of the first sample; else now, or 2026-01-01T00:00:00Z with --out")
+      ->type_name("TIME|now");
+  command
+      .add_option("--fault", options->faults,
+                  "imbalance, bearing, looseness, stuck or dropout, from START for SECONDS; may be "
+                  "given several times")
+      ->type_name("KIND[@START[+SECONDS[*SEVERITY]]]")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command.add_option("--fault-at", options->fault_at, "START of faults that do not say it");
+  command.add_option("--fault-seconds", options->fault_seconds,
+                     "SECONDS of faults that do not say it");
+  command.add_option("--severity", options->severity, "SEVERITY of faults that do not say it");
+  add_json(command, options->json, "Print the summary as JSON");
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::simulate(*options, console); };
+  });
+}
+
+void add_queries(Commands& commands) {
+  const char* const json = "Print the server's JSON";
+  auto streams = std::make_shared<ctl::StreamsOptions>();
+  CLI::App& list = commands.add("streams", "List the daemon's streams, or show one");
+  list.add_option("key", streams->key, "Key of one stream, such as pump{site=\"a\"}");
+  add_url(list, "--url", streams->url);
+  list.add_option("--state", streams->state, "learning, normal, anomalous, degraded or excluded");
+  list.add_option("--domain", streams->domain, "Only of this domain");
+  list.add_option("--name", streams->name, "Only with this name");
+  list.add_option("--limit", streams->limit, "Most streams")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_json(list, streams->json, json);
+  list.callback([&commands, streams] {
+    commands.run = [streams](ctl::Console& console) { return ctl::streams(*streams, console); };
+  });
+
+  auto alerts = std::make_shared<ctl::AlertsOptions>();
+  CLI::App& alert = commands.add("alerts", "List alerts, newest first, or show one");
+  alert.add_option("id", alerts->id, "Id of one alert");
+  add_url(alert, "--url", alerts->url);
+  alert.add_option("--state", alerts->state, "pending, firing or resolved");
+  alert.add_option("--stream", alerts->stream, "Only of the stream with this key");
+  alert.add_option("--label", alerts->labels, "Only of streams with this label")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  alert.add_option("--from", alerts->from, "RFC 3339 or integer nanoseconds")->type_name("TIME");
+  alert.add_option("--to", alerts->to, "RFC 3339 or integer nanoseconds")->type_name("TIME");
+  alert.add_option("--limit", alerts->limit, "Most alerts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_json(alert, alerts->json, json);
+  alert.callback([&commands, alerts] {
+    commands.run = [alerts](ctl::Console& console) { return ctl::alerts(*alerts, console); };
+  });
+
+  auto status = std::make_shared<ctl::QueryOptions>();
+  CLI::App& show = commands.add("status", "Show how the daemon is");
+  add_url(show, "--url", status->url);
+  add_json(show, status->json, json);
+  show.callback([&commands, status] {
+    commands.run = [status](ctl::Console& console) { return ctl::status(*status, console); };
+  });
+}
+
+void add_check_config(Commands& commands) {
+  auto file = std::make_shared<std::string>();
+  CLI::App& command = commands.add("check-config", "Check a configuration file");
+  command.add_option("file", *file, "Configuration file")->required()->type_name("FILE");
+  command.callback([&commands, file] {
+    commands.run = [file](ctl::Console& console) -> int {
+      const Result<app::Config> config = app::load_config(*file);
+      if (config.ok()) return ctl::kOk;
+      console.err << config.error().message << "\n";
+      return ctl::kFailed;
+    };
+  });
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
+  signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error on the stream
+  CLI::App cli{"Works with anomalyd: trains detectors, feeds the daemon, asks it"};
+  cli.set_version_flag("--version",
+                       std::string(app::kVersion) + " (" + std::string(app::kRevision) + ")");
+  cli.require_subcommand(1);
+  cli.footer(
+      "Results go to standard output, progress and errors to standard error.\n"
+      "Exit status: 0 good; 1 failed (bad data, the server refused); 2 wrong usage; 3 no server "
+      "there.\n"
+      "ANOMALYD_URL is the daemon's address for replay without --to and the queries without "
+      "--url.");
+  Commands commands{cli, {}};
+  try {
+    add_train(commands);
+    add_inspect(commands);
+    add_score(commands);
+    add_replay(commands);
+    add_simulate(commands);
+    add_queries(commands);
+    add_check_config(commands);
+    try {
+      cli.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return cli.exit(error) == 0 ? ctl::kOk : ctl::kUsage;
+    }
+    ctl::Console console{std::cout, std::cerr, isatty(STDERR_FILENO) == 1};
+    const int status = commands.run(console);
+    std::cout.flush();
+    if (std::cout || status != ctl::kOk) return status;
+    std::cerr << "anomalyctl: standard output cannot be written\n";
+    return ctl::kFailed;
+  } catch (const std::exception& error) {
+    std::cerr << "anomalyctl: " << error.what() << "\n";
+    return ctl::kFailed;
+  }
+}
