@@ -1,5 +1,6 @@
 #include "app/api.h"
 
+#include <array>
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -40,6 +41,15 @@ std::string_view to_text(detect::NormaliserKind kind) {
       return "window";
   }
   return "";
+}
+
+/// A float as the shortest decimal that reads back as the same float: 0.1, not 0.10000000149.
+json number(float value) {
+  std::array<char, 32> text{};
+  const auto [end, ec] = std::to_chars(text.data(), text.data() + text.size(), value);
+  double decimal = std::numeric_limits<double>::quiet_NaN();
+  if (ec == std::errc()) std::from_chars(text.data(), end, decimal);
+  return decimal;  // NaN becomes null
 }
 
 json time_or_null(TimeNs time) { return time == 0 ? json(nullptr) : json(to_rfc3339(time)); }
@@ -119,8 +129,8 @@ json describe(const stream::Stream& stream) {
   }
   if (const stream::ScorePoint* last = stream.scores.last()) {
     out["last_time"] = to_rfc3339(last->time);
-    out["last_score"] = last->score;
-    out["last_p_value"] = last->p_value;
+    out["last_score"] = number(last->score);
+    out["last_p_value"] = number(last->p_value);
   }
   return out;
 }
@@ -262,8 +272,9 @@ Response get_scores(Engine& engine, Request& request) {
   return with_stream(engine, request, [first, last](const stream::Stream& stream) {
     json scores = json::array();
     for (const stream::ScorePoint& point : stream.scores.between(first, last)) {
-      scores.push_back(
-          {{"time", to_rfc3339(point.time)}, {"score", point.score}, {"p_value", point.p_value}});
+      scores.push_back({{"time", to_rfc3339(point.time)},
+                        {"score", number(point.score)},
+                        {"p_value", number(point.p_value)}});
     }
     return json{{"stream", stream.key}, {"scores", std::move(scores)}};
   });

@@ -153,6 +153,9 @@ void read_ingest(Section section, Config& config) {
   section.integer("max_rows", config.ingest.max_rows, 1, std::int64_t{1} << 28U);
   section.integer("max_json_depth", config.ingest.max_json_depth, 4, 1024);
   section.integer("max_decompressed_bytes", config.max_decompressed_bytes, kKiB, kGiB);
+  nanoseconds max_future(config.ingest.max_future_ns);
+  section.duration("max_future", max_future, nanoseconds(0), hours(24 * 365));
+  config.ingest.max_future_ns = max_future.count();
   section.finish();
 }
 

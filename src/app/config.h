@@ -61,14 +61,14 @@ struct DomainConfig {
 struct Config {
   http::ServerOptions http;  ///< [http]: listen = "127.0.0.1:8420", threads, workers, limits
   std::string listen = "127.0.0.1:8420";
-  ingest::CodecLimits ingest;                        ///< [ingest]
-  std::size_t max_decompressed_bytes = 64UL << 20U;  ///< [ingest]
-  std::size_t shards = 1;                            ///< [stream]
-  std::size_t queue_samples = 4UL << 20U;            ///< [stream] waiting for one shard
-  std::size_t max_streams = 200'000;                 ///< [stream]
-  std::size_t score_history_bytes = 64UL << 20U;     ///< [stream] for all streams together
-  std::filesystem::path models_directory;            ///< [models]
-  std::filesystem::path store_directory;             ///< [store] holds anomalyd.db
+  ingest::CodecLimits ingest{.max_future_ns = 24 * 3600 * kNsPerSecond};  ///< [ingest]
+  std::size_t max_decompressed_bytes = 64UL << 20U;                       ///< [ingest]
+  std::size_t shards = 1;                                                 ///< [stream]
+  std::size_t queue_samples = 4UL << 20U;         ///< [stream] waiting for one shard
+  std::size_t max_streams = 200'000;              ///< [stream]
+  std::size_t score_history_bytes = 64UL << 20U;  ///< [stream] for all streams together
+  std::filesystem::path models_directory;         ///< [models]
+  std::filesystem::path store_directory;          ///< [store] holds anomalyd.db
   std::chrono::nanoseconds alert_retention = std::chrono::hours(24 * 90);  ///< [store]
   std::chrono::milliseconds drain_timeout{10'000};    ///< [daemon] graceful stop's bound
   log::Level log_level = log::Level::kInfo;           ///< [log]

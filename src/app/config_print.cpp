@@ -153,6 +153,7 @@ std::string print_config(const Config& config) {
   out.key("max_rows", config.ingest.max_rows);
   out.key("max_json_depth", config.ingest.max_json_depth);
   out.key("max_decompressed_bytes", config.max_decompressed_bytes);
+  out.key("max_future", std::chrono::nanoseconds(config.ingest.max_future_ns));
   out.section("[stream]");
   out.key("shards", config.shards);
   out.key("queue_samples", config.queue_samples);

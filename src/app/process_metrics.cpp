@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -21,14 +22,14 @@ MetricFamily single(std::string name, std::string help, MetricType type, double 
   return made;
 }
 
+/// When the machine booted, since the Unix epoch. Not from /proc/stat, which a sandbox may hide.
 double boot_time_seconds() {
-  std::ifstream stat("/proc/stat");
-  std::string word;
-  double value = 0;
-  while (stat >> word) {
-    if (word == "btime" && stat >> value) return value;
-  }
-  return 0;
+  const auto seconds = [](clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  };
+  return seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME);
 }
 
 }  // namespace

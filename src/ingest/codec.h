@@ -43,6 +43,14 @@ struct CodecLimits {
   std::size_t max_rows = 1UL << 20U;     ///< samples a request
   std::size_t max_schemas = 1UL << 12U;  ///< different lists of channels a request
   std::size_t max_json_depth = 16;
+  /// How far ahead of `now` a sample's time may lie; 0: as far as it likes. One sample from next
+  /// year would make all that come after it late.
+  std::int64_t max_future_ns = 0;
+
+  /// True when `time` may be accepted at `now`.
+  bool admits(TimeNs time, TimeNs now) const {
+    return max_future_ns == 0 || time <= now || time - now <= max_future_ns;
+  }
 };
 /// A longer body is refused whole; the HTTP layer's own limit comes first.
 inline constexpr std::size_t kMaxBodyBytes = 1UL << 30U;

@@ -359,6 +359,11 @@ std::optional<TimeNs> LineDecoder::read_time(const char* p, const char* end) {
                            "' with this precision is beyond int64 nanoseconds (1677 to 2262)"});
     return std::nullopt;
   }
+  if (!limits_.admits(time, now_)) {
+    refuse(Reason::kTime, {"time stamp '", shown(between(p, end)), "' is ", to_rfc3339(time),
+                           ", too far in the future: check the clock and the precision"});
+    return std::nullopt;
+  }
   return time;
 }
 

@@ -83,6 +83,7 @@ void check_equal(const Config& a, const Config& b) {
   CHECK(a.http.limits.idle_timeout == b.http.limits.idle_timeout);
   CHECK(a.ingest.max_rows == b.ingest.max_rows);
   CHECK(a.ingest.max_json_depth == b.ingest.max_json_depth);
+  CHECK(a.ingest.max_future_ns == b.ingest.max_future_ns);
   CHECK(a.max_decompressed_bytes == b.max_decompressed_bytes);
   CHECK(a.shards == b.shards);
   CHECK(a.queue_samples == b.queue_samples);
@@ -114,6 +115,7 @@ idle_timeout = "1.5m"
 max_rows = 10
 max_json_depth = 5
 max_decompressed_bytes = 4096
+max_future = "2h"
 [stream]
 shards = 2
 queue_samples = 5000
@@ -172,6 +174,7 @@ TEST_CASE("Every key is read", "[app][config]") {
   CHECK(config.ingest.max_rows == 10);
   CHECK(config.ingest.max_json_depth == 5);
   CHECK(config.max_decompressed_bytes == 4096);
+  CHECK(config.ingest.max_future_ns == 2 * 3600 * kNsPerSecond);
   CHECK(config.shards == 2);
   CHECK(config.queue_samples == 5000);
   CHECK(config.max_streams == 6);

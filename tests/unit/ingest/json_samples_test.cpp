@@ -77,6 +77,20 @@ TEST_CASE("JSON times are text, integer nanoseconds, or now", "[ingest][json]") 
   CHECK(times[1] == kNow);
 }
 
+TEST_CASE("A JSON time too far in the future is refused, where there is a limit",
+          "[ingest][json][errors]") {
+  CodecLimits limits;
+  limits.max_future_ns = kNsPerSecond;
+  const Decoded decoded = decode(
+      R"([{"stream":"a","time":"1970-01-01T00:00:02Z","values":{"x":1}},
+          {"stream":"a","time":42,"values":{"x":1}},
+          {"stream":"a","start":0,"rate_hz":1,"channels":{"x":[1,2]}},
+          {"stream":"a","start":0,"rate_hz":1,"channels":{"x":[1,2,3]}}])",
+      limits);
+  CHECK(decoded.batch.samples() == 3);
+  CHECK(decoded.rejected_by_reason[static_cast<std::size_t>(Reason::kTime)] == 2);
+}
+
 TEST_CASE("JSON columns become a block on an even grid", "[ingest][json]") {
   const Decoded decoded = decode(
       R"({"stream":"fast","start":1000,"rate_hz":25600,"channels":{"ax":[1,2,null],"ay":[4,5,6]}})");

@@ -107,6 +107,18 @@ TEST_CASE("Times are multiplied by the precision, within int64", "[ingest][line_
   CHECK(late.rejects[0].reason == Reason::kTime);
 }
 
+TEST_CASE("A time too far in the future is refused, where there is a limit",
+          "[ingest][line_protocol][errors]") {
+  CodecLimits limits;
+  limits.max_future_ns = 10;
+  const Decoded decoded = decode("m v=1 52\nm v=2 53\nm v=3 -9\n", 1, limits);
+  CHECK(rows(decoded) == Rows{"m@52 v=1", "m@-9 v=3"});
+  REQUIRE(decoded.rejects.size() == 1);
+  CHECK(decoded.rejects[0].line == 2);
+  CHECK(decoded.rejects[0].reason == Reason::kTime);
+  CHECK(decode("m v=1 9000000000000000000").rejected == 0);
+}
+
 TEST_CASE("A bad line is refused with its number and the others are kept",
           "[ingest][line_protocol][errors]") {
   const auto says = [](const std::string& message, const char* part) {
