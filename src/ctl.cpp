@@ -73,7 +73,7 @@ void add_train(Commands& commands) {
   command
       .add_option("--data", options->data, "CSV files, each one recording, or folders with *.csv")
       ->required()
-      ->type_name("PATH...");
+      ->type_name("PATH");
   command
       .add_option("--out", options->out,
                   "Folder, or file that ends in .safetensors; else where the domain looks for it")
@@ -137,7 +137,7 @@ void add_replay(Commands& commands) {
       "replay", "Send CSV recordings to a running daemon, each as a stream of its own");
   command.add_option("files", options->paths, "CSV files, or folders with *.csv")
       ->required()
-      ->type_name("FILE...");
+      ->type_name("FILE");
   add_url(command, "--to", options->url);
   command.add_option("--speed", options->speed, "Times as fast as it was recorded, or max")
       ->type_name("N|max")

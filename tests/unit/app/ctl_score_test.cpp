@@ -128,7 +128,7 @@ TEST_CASE("score prints each window once, in the form that is asked for", "[app]
   ScoreOptions options;
   options.file = folder.write("r.csv", recording_text());
   options.config = folder.write("c.toml",
-                                "[[domain]]\nname = \"d\"\nstreams = [\"nothing*\"]\n"
+                                "[[domain]]\nname = \"d\"\nmatch = { streams = [\"nothing*\"] }\n"
                                 "detector = \"zscore\"\nwindow_samples = 16\nhop_samples = 8\n"
                                 "learn_windows = 60\n");
   options.json = true;
