@@ -25,6 +25,7 @@
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <random>
 #include <sstream>
@@ -328,10 +329,11 @@ double quantile(const std::string& metrics, const std::string& name, double q) {
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind(prefix, 0) != 0) continue;
     const std::string bound = line.substr(prefix.size());
-    const double upper = bound[0] == '+' ? INFINITY : std::atof(bound.c_str());
+    const double upper =
+        bound[0] == '+' ? std::numeric_limits<double>::infinity() : std::atof(bound.c_str());
     buckets.emplace_back(upper, std::atof(line.c_str() + line.rfind(' ')));
   }
-  if (buckets.empty() || buckets.back().second == 0) return NAN;
+  if (buckets.empty() || buckets.back().second == 0) return std::nan("");
   const double rank = q * buckets.back().second;
   double below = 0;
   double lower = 0;
@@ -340,7 +342,7 @@ double quantile(const std::string& metrics, const std::string& name, double q) {
     below = count;
     lower = upper;
   }
-  return NAN;
+  return std::nan("");
 }
 
 void print_load(const char* what, const Load& load) {
