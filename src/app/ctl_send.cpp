@@ -253,12 +253,17 @@ Sender::Sender(std::unique_ptr<http::Client> client, Encoder encoder, SendOption
     : client_(std::move(client)), encoder_(std::move(encoder)), options_(options) {}
 
 Status Sender::send(const SendBatch& batch, const Sleep& sleep) {
-  std::size_t first = 0;
-  while (first < batch.size()) {
-    const std::size_t last = first + std::min(batch.size() - first, max_rows_);
-    const Status sent = send_rows(batch, first, last, sleep);
+  return send_range(batch, 0, batch.size(), sleep);
+}
+
+/// In pieces of max_rows_, which may become smaller on the way.
+Status Sender::send_range(const SendBatch& batch, std::size_t first, std::size_t last,
+                          const Sleep& sleep) {
+  while (first < last) {
+    const std::size_t end = first + std::min(last - first, max_rows_);
+    const Status sent = send_rows(batch, first, end, sleep);
     if (!sent.ok()) return sent;
-    first = last;
+    first = end;
   }
   return Done{};
 }
@@ -291,9 +296,7 @@ Status Sender::send_rows(const SendBatch& batch, std::size_t first, std::size_t 
       if (response.status == 413 && last - first > 1) {
         max_rows_ = std::min(max_rows_, (last - first + 1) / 2);
         ++counts_.retries;
-        const std::size_t middle = first + (last - first) / 2;
-        const Status half = send_rows(batch, first, middle, sleep);
-        return half.ok() ? send_rows(batch, middle, last, sleep) : half;
+        return send_range(batch, first, last, sleep);
       }
       if (response.status != 503 && response.status != 429) {
         return take_answer(response, last - first);

@@ -124,6 +124,8 @@ class Sender {
   std::size_t max_rows() const { return max_rows_; }
 
  private:
+  Status send_range(const SendBatch& batch, std::size_t first, std::size_t last,
+                    const Sleep& sleep);
   Status send_rows(const SendBatch& batch, std::size_t first, std::size_t last, const Sleep& sleep);
   Status take_answer(const http::Response& response, std::size_t rows);
 

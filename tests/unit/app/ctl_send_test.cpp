@@ -179,6 +179,7 @@ TEST_CASE("A batch that is too large goes in halves, in order", "[app][ctl]") {
   for (std::size_t i = 2; i < f.log.bodies.size(); ++i) sent += f.log.bodies[i];
   CHECK(sent == f.log.bodies[0]);
   const std::size_t before = f.log.bodies.size();
+  CHECK(f.log.bodies.size() == 6);
   REQUIRE(f.send().ok());  // from now on it fits at once
   CHECK(f.log.bodies.size() == before + 4);
 }
