@@ -115,9 +115,9 @@ class Tally:
 
 # Well-formed ones, often: what is broken in one place goes deeper than what is broken in many.
 LINES = [Machine("mutated,site=a", 1).lines(5).encode(),
-         b'mutated,a\\ b=c\\,d x=1i,y=-2.5e3,z=t,s="a \\"text\\"" 1795000000000000000\n# comment\n'] * 8
-ROW = b'{"stream":"mutated","labels":{"site":"a"},"time":"2026-11-22T04:05:06.5Z","values":{"ax":0.5}}'
-COLUMNS = (b'{"stream":"mutated","start":1795000000000000000,"rate_hz":100,'
+         b'mutated,a\\ b=c\\,d x=1i,y=-2.5e3,z=t,s="a \\"text\\"" 1700000000000000000\n# comment\n'] * 8
+ROW = b'{"stream":"mutated","labels":{"site":"a"},"time":"2023-11-22T04:05:06.5Z","values":{"ax":0.5}}'
+COLUMNS = (b'{"stream":"mutated","start":1700000000000000000,"rate_hz":100,'
            b'"channels":{"ax":[1,2.5,-3e-2],"ay":[4,null,6]}}')
 JSON = [ROW, COLUMNS, b"[" + ROW + b"," + COLUMNS + b"," + ROW + b"]"] * 8
 NDJSON = [ROW + b"\n" + COLUMNS + b"\n" + ROW + b"\n"] * 16
@@ -236,7 +236,7 @@ class BrokenInput(unittest.TestCase):
         self.run_kind("query", inputs)
 
     def test_raw_http(self):
-        body = b"raw ax=1 1795000000000000000\n"
+        body = b"raw ax=1 1700000000000000000\n"
         good = [
             request(b"/write?db=x", body),
             request(b"/api/v1/samples", b'{"stream":"raw","values":{"ax":1}}',

@@ -17,7 +17,7 @@ import urllib.parse
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 ANOMALYD = os.environ.get("ANOMALYD", str(SOURCE / "build/dev/bin/anomalyd"))
 ANOMALYCTL = os.environ.get("ANOMALYCTL", str(SOURCE / "build/dev/bin/anomalyctl"))
-START = 1_795_000_000_000_000_000  # event time of the first sample of a test
+START = 1_700_000_000_000_000_000  # event time of the first sample of a test
 
 # Learns a stream from 60 windows of 0.32 s.
 DOMAIN = """

@@ -31,27 +31,27 @@ TEST_CASE("Samples come in by every protocol and are listed as streams",
   };
 
   const std::string row =
-      R"({"stream":"row","labels":{"site":"a"},"time":"2026-11-20T00:00:00Z","values":{"ax":1,"ay":null}})";
+      R"({"stream":"row","labels":{"site":"a"},"time":"2023-11-15T00:00:00Z","values":{"ax":1,"ay":null}})";
   CHECK(taken("/api/v1/samples", row, kJson) == R"({"accepted":1})");
   CHECK(taken("/api/v1/samples",
-              R"([{"stream":"array","time":1795000000000000000,"values":{"ax":1}},
-                  {"stream":"array","time":1795000000010000000,"values":{"ax":2}}])",
+              R"([{"stream":"array","time":1700000000000000000,"values":{"ax":1}},
+                  {"stream":"array","time":1700000000010000000,"values":{"ax":2}}])",
               kJson) == R"({"accepted":2})");
   CHECK(
       taken(
           "/api/v1/samples",
-          R"({"stream":"columns","start":1795000000000000000,"rate_hz":100,"channels":{"ax":[1,2,3],"ay":[4,null,6]}})",
+          R"({"stream":"columns","start":1700000000000000000,"rate_hz":100,"channels":{"ax":[1,2,3],"ay":[4,null,6]}})",
           kJson) == R"({"accepted":3})");
   CHECK(taken("/api/v1/samples",
-              "{\"stream\":\"ndjson\",\"time\":1795000000000000000,\"values\":{\"ax\":1}}\n"
-              "{\"stream\":\"ndjson\",\"time\":1795000000010000000,\"values\":{\"ax\":1}}\n",
+              "{\"stream\":\"ndjson\",\"time\":1700000000000000000,\"values\":{\"ax\":1}}\n"
+              "{\"stream\":\"ndjson\",\"time\":1700000000010000000,\"values\":{\"ax\":1}}\n",
               kNdjson) == R"({"accepted":2})");
   CHECK(taken("/api/v1/samples", packed(R"({"stream":"gzip","values":{"ax":1}})"), kJson, kGzip) ==
         R"({"accepted":1})");
-  taken("/write?db=x&precision=ms", "v1,site=a ax=1,ay=2 1795000000000\n", "text/plain");
-  taken("/api/v2/write?org=o&bucket=b&precision=s", "v2 ax=1i 1795000000\nv2 ax=2i 1795000001\n",
+  taken("/write?db=x&precision=ms", "v1,site=a ax=1,ay=2 1700000000000\n", "text/plain");
+  taken("/api/v2/write?org=o&bucket=b&precision=s", "v2 ax=1i 1700000000\nv2 ax=2i 1700000001\n",
         "text/plain; charset=utf-8");
-  taken("/api/v2/write", packed("v2gzip ax=1 1795000000000000000\n"), "text/plain", kGzip);
+  taken("/api/v2/write", packed("v2gzip ax=1 1700000000000000000\n"), "text/plain", kGzip);
 
   CHECK(daemon.await_received("row{site=\"a\"}", 1));
   CHECK(daemon.await_received("array", 2));
@@ -81,8 +81,8 @@ TEST_CASE("The good lines of a broken request are kept, and the sender is told o
   const TempDir dir;
   RunningEngine daemon(make_config(dir));
   const std::string lines =
-      "partial ax=1 1795000000000000000\npartial ax=oops 1795000000010000000\n"
-      "partial ax=2 1795000000020000000\n_bad ax=1 1\n";
+      "partial ax=1 1700000000000000000\npartial ax=oops 1700000000010000000\n"
+      "partial ax=2 1700000000020000000\n_bad ax=1 1\n";
 
   const http::Response v1 = daemon.send("POST", "/write?db=x", lines, "text/plain");
   CHECK(v1.status == 400);

@@ -120,7 +120,7 @@ class Responses(unittest.TestCase):
         machine = Machine("pump,site=a")
         # A stream with a resolved alert, one that is learning, one with NaN; then one that fires.
         cls.daemon.write(machine.lines(1400) + machine.lines(320, 5) + machine.lines(320))
-        cls.daemon.write("young ax=1 1795000000000000000\n")
+        cls.daemon.write("young ax=1 1700000000000000000\n")
         cls.daemon.await_received('pump{site="a"}', machine.sent)
         firing = Machine("fan", 2)
         cls.daemon.write(firing.lines(1400) + firing.lines(320, 5))

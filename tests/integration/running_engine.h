@@ -133,7 +133,7 @@ class RunningEngine {
 /// A sensor with two channels at 100 Hz: noise around 0 and 1, the first shifted on request.
 class Machine {
  public:
-  static constexpr TimeNs kStart = 1'795'000'000 * kNsPerSecond;
+  static constexpr TimeNs kStart = 1'700'000'000 * kNsPerSecond;
   static constexpr TimeNs kPeriod = 10'000'000;
 
   explicit Machine(std::string measurement, std::uint64_t seed = 1)
