@@ -7,6 +7,12 @@ target_compile_options(anomalyd_flags INTERFACE
   -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast -Wimplicit-fallthrough
   -ffp-contract=off  # the same bits in every preset and on every machine
   $<$<BOOL:${ANOMALYD_WERROR}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # g++ 12 warns falsely inside std::string's operator+ (GCC bugs 105329 and 105651), at link time
+  # too when that optimises.
+  target_compile_options(anomalyd_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
+  target_link_options(anomalyd_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
+endif()
 if(ANOMALYD_ARCH)
   target_compile_options(anomalyd_flags INTERFACE -march=${ANOMALYD_ARCH})
 endif()
