@@ -74,20 +74,9 @@ void append_logfmt(std::string& out, std::string_view text) {
 
 }  // namespace
 
-Result<Level> parse_level(std::string_view name) {
-  for (const LevelRow& known : kLevels) {
-    if (known.name == name && known.level != Level::kFatal) return known.level;
-  }
-  return Error{ErrorCode::kInvalidArgument, "unknown log level '" + std::string(name) +
-                                                "', expected debug, info, warn or error"};
-}
+std::string_view to_text(Level level) { return row(level).name; }
 
-Result<Format> parse_format(std::string_view name) {
-  if (name == "logfmt") return Format::kLogfmt;
-  if (name == "json") return Format::kJson;
-  return Error{ErrorCode::kInvalidArgument,
-               "unknown log format '" + std::string(name) + "', expected logfmt or json"};
-}
+std::string_view to_text(Format format) { return format == Format::kJson ? "json" : "logfmt"; }
 
 void configure(Level level, Format format, bool journald) {
   logger().set_level(row(level).spdlog_level);

@@ -7,8 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/result.h"
-
 namespace anomalyd::log {
 
 /// DEBUG for developers; INFO for changes that an operator wants in a timeline; WARN for what
@@ -20,9 +18,9 @@ enum class Format { kLogfmt, kJson };
 using Field = std::pair<std::string_view, std::string>;
 using Fields = std::initializer_list<Field>;
 
-/// Errors   kInvalidArgument for an unknown name, listing the known ones.
-Result<Level> parse_level(std::string_view name);
-Result<Format> parse_format(std::string_view name);
+/// "debug", "info", "warn", "error", "fatal"; "logfmt", "json".
+std::string_view to_text(Level level);
+std::string_view to_text(Format format);
 
 /// To stderr. `journald` puts the "<6>" priority before each line, as sd-daemon(3) has it.
 /// Threads   call it before threads start; it may be called again for level and format.
