@@ -31,18 +31,6 @@ std::string dump(const json& value) {
 
 Response ok(const json& value) { return http::json_response(200, dump(value)); }
 
-std::string_view to_text(detect::NormaliserKind kind) {
-  switch (kind) {
-    case detect::NormaliserKind::kDomain:
-      return "domain";
-    case detect::NormaliserKind::kStream:
-      return "stream";
-    case detect::NormaliserKind::kWindow:
-      return "window";
-  }
-  return "";
-}
-
 /// A float as the shortest decimal that reads back as the same float: 0.1, not 0.10000000149.
 json number(float value) {
   std::array<char, 32> text{};

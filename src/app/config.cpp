@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
 #include <set>
@@ -15,6 +16,7 @@
 
 #include "app/config_reader.h"
 #include "base/sample_batch.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace anomalyd::app {
@@ -33,11 +35,6 @@ constexpr std::int64_t kGiB = kKiB * kKiB * kKiB;
 constexpr nanoseconds kYears = hours(24 * 365 * 100);
 
 std::string in_quotes(std::string_view text) { return "\"" + shown(text) + "\""; }
-
-bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-}
 
 // What accepts a text says what is wrong with it, nothing when it is good.
 
@@ -78,6 +75,13 @@ std::string accept_detector(const std::string& text) {
 
 template <class Value>
 using Names = std::vector<std::pair<std::string_view, Value>>;
+
+template <class Value>
+Names<Value> names_of(std::initializer_list<Value> values) {
+  Names<Value> names;
+  for (const Value value : values) names.emplace_back(to_text(value), value);
+  return names;
+}
 
 /// Reads one of a few words.
 template <class Value>
@@ -191,13 +195,10 @@ void read_daemon(Section section, Config& config) {
 
 void read_log(Section section, Config& config) {
   read_name(section, "level", config.log_level,
-            Names<log::Level>{{"debug", log::Level::kDebug},
-                              {"info", log::Level::kInfo},
-                              {"warn", log::Level::kWarn},
-                              {"error", log::Level::kError},
-                              {"fatal", log::Level::kFatal}});
+            names_of({log::Level::kDebug, log::Level::kInfo, log::Level::kWarn, log::Level::kError,
+                      log::Level::kFatal}));
   read_name(section, "format", config.log_format,
-            Names<log::Format>{{"logfmt", log::Format::kLogfmt}, {"json", log::Format::kJson}});
+            names_of({log::Format::kLogfmt, log::Format::kJson}));
   section.finish();
 }
 
@@ -287,9 +288,8 @@ void read_domain(Section section, DomainConfig& domain) {
   }
   detect::NormaliserKind normaliser{};
   if (read_name(section, "normaliser", normaliser,
-                Names<detect::NormaliserKind>{{"domain", detect::NormaliserKind::kDomain},
-                                              {"stream", detect::NormaliserKind::kStream},
-                                              {"window", detect::NormaliserKind::kWindow}})) {
+                names_of({detect::NormaliserKind::kDomain, detect::NormaliserKind::kStream,
+                          detect::NormaliserKind::kWindow}))) {
     domain.normaliser = normaliser;
   }
   if (section.integer("learn_windows", count, 0, 1'000'000)) domain.learn_windows = count;
@@ -369,7 +369,7 @@ bool check_characters(std::string_view text, Problems& problems) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     const bool is_space = c == '\t' || c == '\n' || c == '\r';
-    if ((byte < 0x20 && !is_space) || byte == 0x7f) {
+    if (is_control(c) && !is_space) {
       problems.add(at, "syntax",
                    "control character " + std::to_string(byte) + ", expected TOML 1.0");
       return false;
@@ -405,8 +405,7 @@ Result<Config> parse_config(std::string_view text, std::string_view name) {
     table = toml::parse(text, name);
   } catch (const toml::parse_error& error) {
     std::string what(error.description());
-    std::replace_if(
-        what.begin(), what.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+    std::replace_if(what.begin(), what.end(), is_control, ' ');
     problems.add(error.source(), "syntax", what + ", expected TOML 1.0");
     return refusal(problems.text());
   }

@@ -2,6 +2,7 @@
 
 #include "app/config.h"
 #include "app/config_reader.h"
+#include "base/text.h"
 
 namespace anomalyd::app {
 namespace {
@@ -12,8 +13,8 @@ std::string quote(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789ABCDEF";
   std::string out = "\"";
   for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+    if (is_control(c)) {
+      const auto byte = static_cast<unsigned char>(c);
       out += "\\u00";
       out += kDigits[byte >> 4U];
       out += kDigits[byte & 0xfU];
@@ -46,37 +47,9 @@ std::string print(const std::vector<std::string>& texts) {
   return out + "]";
 }
 
-std::string print(detect::NormaliserKind kind) {
-  switch (kind) {
-    case detect::NormaliserKind::kDomain:
-      return quote("domain");
-    case detect::NormaliserKind::kStream:
-      return quote("stream");
-    case detect::NormaliserKind::kWindow:
-      break;
-  }
-  return quote("window");
-}
-
-std::string print(log::Level level) {
-  switch (level) {
-    case log::Level::kDebug:
-      return quote("debug");
-    case log::Level::kInfo:
-      return quote("info");
-    case log::Level::kWarn:
-      return quote("warn");
-    case log::Level::kError:
-      return quote("error");
-    case log::Level::kFatal:
-      break;
-  }
-  return quote("fatal");
-}
-
-std::string print(log::Format format) {
-  return quote(format == log::Format::kJson ? "json" : "logfmt");
-}
+std::string print(detect::NormaliserKind kind) { return quote(to_text(kind)); }
+std::string print(log::Level level) { return quote(to_text(level)); }
+std::string print(log::Format format) { return quote(to_text(format)); }
 
 class Printer {
  public:

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/text.h"
 #include "base/time.h"
 
 namespace anomalyd::app {
@@ -75,8 +76,7 @@ std::string shown(std::string_view text) {
     if (!out.empty() && static_cast<unsigned char>(out.back()) >= 0xc0) out.pop_back();
     out += "...";
   }
-  std::replace_if(
-      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  std::replace_if(out.begin(), out.end(), is_control, '?');
   return out;
 }
 

@@ -4,7 +4,6 @@
 
 #include "app/ctl_train.h"
 #include "detect/calibration.h"
-#include "detect/composed_detector.h"
 #include "detect/detector.h"
 #include "nn/tensor_file.h"
 

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "base/text.h"
+
 namespace anomalyd::app::ctl {
 namespace {
 
@@ -23,10 +25,7 @@ std::string cell(const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_number_float()) return short_number(value.get<double>(), 5);
   std::string text = value.is_string() ? value.get<std::string>() : dump(value);
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
+  std::replace_if(text.begin(), text.end(), is_control, '?');
   return text;
 }
 

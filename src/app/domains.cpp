@@ -29,17 +29,7 @@ Status agree(std::string_view key, const std::optional<T>& config, const T& file
 
 Status check_agreement(const DomainConfig& domain, const detect::DetectorInfo& info) {
   const auto number = [](auto value) { return std::to_string(value); };
-  const auto normaliser = [](detect::NormaliserKind kind) {
-    switch (kind) {
-      case detect::NormaliserKind::kDomain:
-        return std::string("domain");
-      case detect::NormaliserKind::kStream:
-        return std::string("stream");
-      case detect::NormaliserKind::kWindow:
-        return std::string("window");
-    }
-    return std::string();
-  };
+  const auto normaliser = [](auto kind) { return std::string(detect::to_text(kind)); };
   for (const Status& status :
        {agree("channels", domain.channels, info.channels, joined),
         agree("rate_hz", domain.rate_hz, info.rate_hz, number),

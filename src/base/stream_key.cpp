@@ -5,38 +5,10 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/text.h"
+
 namespace anomalyd {
 namespace {
-
-bool is_utf8(std::string_view text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* const end = p + text.size();
-  while (p < end) {
-    if (*p < 0x80) {
-      ++p;
-      continue;
-    }
-    const int more = *p >= 0xf0 && *p <= 0xf4  ? 3
-                     : (*p & 0xf0U) == 0xe0    ? 2
-                     : *p >= 0xc2 && *p < 0xe0 ? 1
-                                               : 0;
-    if (more == 0 || end - p <= more) return false;
-    if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
-        (*p == 0xf4 && p[1] > 0x8f)) {
-      return false;  // overlong, surrogate or beyond U+10FFFF
-    }
-    for (int i = 1; i <= more; ++i) {
-      if ((p[i] & 0xc0U) != 0x80) return false;
-    }
-    p += more + 1;
-  }
-  return true;
-}
-
-bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
 
 Error bad_key(const std::string& what) {
   return Error{ErrorCode::kInvalidArgument, "stream key: " + what};

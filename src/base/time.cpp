@@ -1,10 +1,12 @@
 #include "base/time.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <optional>
 
 namespace anomalyd {
 namespace {
@@ -26,15 +28,71 @@ Error not_a_time(std::string_view text) {
                                                 std::string(text.substr(0, 64)) + "'"};
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 /// Reads exactly `digits` decimal digits at `at`; -1 when they are not there.
 int read_digits(std::string_view text, std::size_t at, std::size_t digits) {
   if (at + digits > text.size()) return -1;
   int value = 0;
   for (std::size_t i = at; i < at + digits; ++i) {
-    if (text[i] < '0' || text[i] > '9') return -1;
+    if (!is_digit(text[i])) return -1;
     value = value * 10 + (text[i] - '0');
   }
   return value;
+}
+
+constexpr std::size_t kDateAndTimeSize = 19;
+
+/// Seconds since the epoch of "2026-11-22T04:05:06", all of `text`.
+std::optional<std::int64_t> read_date_and_time(std::string_view text) {
+  if (text.size() != kDateAndTimeSize || text[4] != '-' || text[7] != '-' ||
+      std::string_view("Tt ").find(text[10]) == std::string_view::npos || text[13] != ':' ||
+      text[16] != ':') {
+    return std::nullopt;
+  }
+  const int year = read_digits(text, 0, 4);
+  const int month = read_digits(text, 5, 2);
+  const int day = read_digits(text, 8, 2);
+  const int hour = read_digits(text, 11, 2);
+  const int minute = read_digits(text, 14, 2);
+  const int second = read_digits(text, 17, 2);
+  if (std::min({year, month, day, hour, minute, second}) < 0 || hour > 23 || minute > 59 ||
+      second > 60) {
+    return std::nullopt;
+  }
+  const std::chrono::year_month_day date{std::chrono::year(year),
+                                         std::chrono::month(static_cast<unsigned>(month)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return std::nullopt;
+  return std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 86400 +
+         std::int64_t{hour} * 3600 + std::int64_t{minute} * 60 + second;
+}
+
+/// Nanoseconds of ".5", taken off the front of `text`; 0 when it has none.
+std::optional<std::int64_t> take_fraction(std::string_view& text) {
+  if (text.empty() || text.front() != '.') return 0;
+  text.remove_prefix(1);
+  std::int64_t fraction = 0;
+  std::size_t digits = 0;
+  for (; digits < text.size() && is_digit(text[digits]); ++digits) {
+    if (digits >= 9) return std::nullopt;
+    fraction = fraction * 10 + (text[digits] - '0');
+  }
+  if (digits == 0) return std::nullopt;
+  text.remove_prefix(digits);
+  for (; digits < 9; ++digits) fraction *= 10;
+  return fraction;
+}
+
+/// Seconds east of Greenwich of "Z" or "+01:00", all of `text`.
+std::optional<std::int64_t> read_offset(std::string_view text) {
+  if (text == "Z" || text == "z") return 0;
+  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':') return std::nullopt;
+  const int hours = read_digits(text, 1, 2);
+  const int minutes = read_digits(text, 4, 2);
+  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return std::nullopt;
+  const std::int64_t seconds = (std::int64_t{hours} * 60 + minutes) * 60;
+  return text[0] == '-' ? -seconds : seconds;
 }
 
 }  // namespace
@@ -67,52 +125,14 @@ std::string to_rfc3339(TimeNs time) {
 }
 
 Result<TimeNs> parse_rfc3339(std::string_view text) {
-  const int year = read_digits(text, 0, 4);
-  const int month = read_digits(text, 5, 2);
-  const int day = read_digits(text, 8, 2);
-  const int hour = read_digits(text, 11, 2);
-  const int minute = read_digits(text, 14, 2);
-  const int second = read_digits(text, 17, 2);
-  if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
-      minute < 0 || minute > 59 || second < 0 || second > 60 || text[4] != '-' || text[7] != '-' ||
-      (text[10] != 'T' && text[10] != 't' && text[10] != ' ') || text[13] != ':' ||
-      text[16] != ':') {
-    return not_a_time(text);
-  }
-  std::size_t at = 19;
-  std::int64_t fraction = 0;
-  if (at < text.size() && text[at] == '.') {
-    const std::size_t first = ++at;
-    while (at < text.size() && text[at] >= '0' && text[at] <= '9') {
-      if (at - first >= 9) return not_a_time(text);
-      fraction = fraction * 10 + (text[at++] - '0');
-    }
-    if (at == first) return not_a_time(text);
-    for (std::size_t digits = at - first; digits < 9; ++digits) fraction *= 10;
-  }
-  std::int64_t offset_seconds = 0;
-  if (at + 1 == text.size() && (text[at] == 'Z' || text[at] == 'z')) {
-    ++at;
-  } else {
-    const int offset_hours = read_digits(text, at + 1, 2);
-    const int offset_minutes = read_digits(text, at + 4, 2);
-    if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':' ||
-        offset_hours < 0 || offset_hours > 23 || offset_minutes < 0 || offset_minutes > 59) {
-      return not_a_time(text);
-    }
-    offset_seconds = (offset_hours * 60 + offset_minutes) * 60;
-    if (text[at] == '-') offset_seconds = -offset_seconds;
-  }
-  const std::chrono::year_month_day date{std::chrono::year(year),
-                                         std::chrono::month(static_cast<unsigned>(month)),
-                                         std::chrono::day(static_cast<unsigned>(day))};
-  if (!date.ok()) return not_a_time(text);
-  const std::int64_t seconds =
-      std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 86400 + hour * 3600 +
-      minute * 60 + second - offset_seconds;
+  const auto day_seconds = read_date_and_time(text.substr(0, kDateAndTimeSize));
+  std::string_view rest = text.substr(std::min(text.size(), kDateAndTimeSize));
+  const auto fraction = take_fraction(rest);
+  const auto offset = read_offset(rest);
   TimeNs result = 0;
-  if (__builtin_mul_overflow(seconds, kNsPerSecond, &result) ||
-      __builtin_add_overflow(result, fraction, &result)) {
+  if (!day_seconds || !fraction || !offset ||
+      __builtin_mul_overflow(*day_seconds - *offset, kNsPerSecond, &result) ||
+      __builtin_add_overflow(result, *fraction, &result)) {
     return not_a_time(text);
   }
   return result;

@@ -24,7 +24,6 @@ inline constexpr std::size_t kMinOnlineLearnWindows = 2 * Calibration::kMinScore
 /// Sizes that no file, config or call may exceed.  Errors  kInvalidArgument naming the field.
 Status check_sizes(const DetectorInfo& info);
 
-std::string_view to_text(NormaliserKind kind);
 Result<NormaliserKind> parse_normaliser(std::string_view text);
 
 /// The parts of a detector.

@@ -25,6 +25,16 @@ double get(std::span<const float> at) {
   return static_cast<double>(at[0]) + static_cast<double>(at[1]);
 }
 
+/// Each channel's part of the whole; equal parts when there is nothing to part.
+std::vector<double> shares_of(const std::vector<double>& energies) {
+  double total = 0;
+  for (const double energy : energies) total += energy;
+  const bool is_known = total > 0 && std::isfinite(total);
+  std::vector<double> shares(energies.size(), 1.0 / static_cast<double>(energies.size()));
+  for (std::size_t c = 0; is_known && c < energies.size(); ++c) shares[c] = energies[c] / total;
+  return shares;
+}
+
 class ComposedDetector final : public Detector {
  public:
   explicit ComposedDetector(DetectorParts parts) : parts_(std::move(parts)) {
@@ -131,37 +141,14 @@ class ComposedDetector final : public Detector {
     if (all_finite(normalised)) parts_.member->update(state.member, normalised);
   }
 
-  Explanation explain(const StreamState& state, std::span<const float> normalised) const override {
-    check_window(normalised);
-    MemberExplanation why = parts_.member->explain(state, normalised);
-    Explanation explanation;
-    double total = 0;
-    for (const double energy : why.energies) total += energy;
-    const std::size_t channels = why.energies.size();
-    for (const double energy : why.energies) {
-      const bool is_share = total > 0 && std::isfinite(total);
-      explanation.contributions.push_back(is_share ? energy / total
-                                                   : 1.0 / static_cast<double>(channels));
-    }
-    explanation.expected = std::move(why.expected);
-    if (parts_.info.normaliser == NormaliserKind::kDomain) {
-      parts_.scale->undo(explanation.expected, explanation.expected);
-    } else if (parts_.info.normaliser == NormaliserKind::kStream) {
-      const auto middle = state.normaliser.begin() + static_cast<std::ptrdiff_t>(channels);
-      const ChannelScale scale{{state.normaliser.begin(), middle},
-                               {middle, state.normaliser.end()}};
-      scale.undo(explanation.expected, explanation.expected);
-    }
-    return explanation;
-  }
-
-  Explanation explain_raw(const StreamState& state, std::span<const float> raw) const override {
+  Explanation explain(const StreamState& state, std::span<const float> raw) const override {
     std::vector<float> normalised(raw.size());
     normalise(state, raw, normalised);
-    Explanation explanation = explain(state, normalised);
-    if (parts_.info.normaliser == NormaliserKind::kWindow) {
-      scale_of_window(raw).undo(explanation.expected, explanation.expected);
-    }
+    MemberExplanation why = parts_.member->explain(state, normalised);
+    Explanation explanation;
+    explanation.contributions = shares_of(why.energies);
+    explanation.expected = std::move(why.expected);
+    scale_for(state, raw).undo(explanation.expected, explanation.expected);
     return explanation;
   }
 
@@ -181,6 +168,22 @@ class ComposedDetector final : public Detector {
     ANOMALYD_CHECK(!window.empty() && window.size() % samples == 0 &&
                        (channels == 0 || window.size() == samples * channels),
                    "detector: a window of samples * channels was expected");
+  }
+
+  /// What normalise() applies to this window.
+  ChannelScale scale_for(const StreamState& state, std::span<const float> raw) const {
+    switch (parts_.info.normaliser) {
+      case NormaliserKind::kDomain:
+        return *parts_.scale;
+      case NormaliserKind::kStream: {
+        const auto middle =
+            state.normaliser.begin() + static_cast<std::ptrdiff_t>(state.normaliser.size() / 2);
+        return {{state.normaliser.begin(), middle}, {middle, state.normaliser.end()}};
+      }
+      case NormaliserKind::kWindow:
+        break;
+    }
+    return scale_of_window(raw);
   }
 
   ChannelScale scale_of_window(std::span<const float> raw) const {
@@ -216,8 +219,8 @@ class ComposedDetector final : public Detector {
 
 std::size_t StreamState::bytes() const {
   std::size_t total = (normaliser.capacity() + member.capacity()) * sizeof(float);
-  if (trial) total += sizeof(*trial) + trial->capacity() * sizeof(float);
-  if (calibration) total += sizeof(*calibration) + calibration->bytes();
+  if (trial) total += sizeof(std::vector<float>) + trial->capacity() * sizeof(float);
+  if (calibration) total += sizeof(Calibration) + calibration->bytes();
   return total;
 }
 

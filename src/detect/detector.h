@@ -22,6 +22,8 @@ enum class NormaliserKind {
   kStream,  ///< mean and spread of each stream's own first `learn_windows` windows, then kept
   kWindow,  ///< each window to zero mean and unit variance a channel: loudness does not count
 };
+/// "domain", "stream", "window": in detector files, in configs and in the API.
+std::string_view to_text(NormaliserKind kind);
 
 /// What a detector is; everything but the numbers. Part of the detector file.
 struct DetectorInfo {
@@ -88,12 +90,8 @@ class Detector {
   virtual void update(StreamState& state, std::span<const float> normalised) const = 0;
   /// True when update() changes the state, so that a stream's windows must be scored in turn.
   virtual bool is_online() const = 0;
-  /// Contributions and the expected window, for a normalised window. With kWindow `expected` is
-  /// left normalised: the window's own mean and spread are known to explain_raw() only.
-  virtual Explanation explain(const StreamState& state,
-                              std::span<const float> normalised) const = 0;
-  /// The same for a raw window; `expected` is in sensor units for every normaliser.
-  virtual Explanation explain_raw(const StreamState& state, std::span<const float> raw) const = 0;
+  /// Contributions and the expected window, for a raw window.
+  virtual Explanation explain(const StreamState& state, std::span<const float> raw) const = 0;
 
   /// Writes the detector file (models/FORMAT.md), atomically. Only fitted detectors have one.
   virtual Status save(const std::filesystem::path& path) const = 0;

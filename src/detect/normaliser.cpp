@@ -57,15 +57,15 @@ std::vector<ChannelMoments> window_moments(std::span<const float> window, std::s
   ANOMALYD_CHECK(channels > 0 && window.size() % channels == 0,
                  "normaliser: a window of whole samples was expected");
   std::vector<ChannelMoments> moments(channels);
-  const auto samples = static_cast<double>(window.size() / channels);
+  const std::size_t samples = window.size() / channels;
   // Two passes: exact enough, and faster than a division a sample.
   for (std::size_t i = 0; i < window.size(); i += channels) {
     for (std::size_t c = 0; c < channels; ++c)
       moments[c].mean += static_cast<double>(window[i + c]);
   }
   for (ChannelMoments& moment : moments) {
-    moment.count = samples;
-    moment.mean /= samples;
+    moment.count = static_cast<double>(samples);
+    moment.mean /= moment.count;
   }
   for (std::size_t i = 0; i < window.size(); i += channels) {
     for (std::size_t c = 0; c < channels; ++c) {

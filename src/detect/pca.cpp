@@ -157,6 +157,7 @@ Result<std::unique_ptr<Member>> fit_pca(const FitInput& input) {
     }
   }
   std::vector<float> mean;
+  mean.reserve(d);
   for (const double sum : sums) {
     mean.push_back(static_cast<float>(sum / static_cast<double>(input.train.rows())));
   }

@@ -18,8 +18,8 @@ std::vector<double> channel_energies(std::span<const float> window, std::span<co
       energies[c] += residual * residual;
     }
   }
-  const auto samples = static_cast<double>(window.size() / channels);
-  for (double& energy : energies) energy /= samples;
+  const std::size_t samples = window.size() / channels;
+  for (double& energy : energies) energy /= static_cast<double>(samples);
   return energies;
 }
 
@@ -30,6 +30,7 @@ ResidualScale ResidualScale::of(const std::vector<std::vector<double>>& energies
     for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += row[c];
   }
   std::vector<float> usual;
+  usual.reserve(sums.size());
   for (const double sum : sums) {
     usual.push_back(
         static_cast<float>(std::clamp(sum / static_cast<double>(energies.size()), kFloor, 1e30)));
@@ -40,6 +41,7 @@ ResidualScale ResidualScale::of(const std::vector<std::vector<double>>& energies
 std::vector<double> ResidualScale::shares(std::span<const double> energies) const {
   ANOMALYD_CHECK(energies.size() == usual_.size(), "residual: other channels than at the fit");
   std::vector<double> shares;
+  shares.reserve(energies.size());
   for (std::size_t c = 0; c < energies.size(); ++c) {
     shares.push_back(energies[c] / static_cast<double>(usual_[c]) /
                      static_cast<double>(energies.size()));

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <optional>
 
+#include "base/text.h"
 #include "http/read_buffer.h"
 
 namespace anomalyd::http {
@@ -122,10 +123,7 @@ Result<Origin> parse_url(std::string_view url) {
 }
 
 bool is_header_text(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && c != '\t') || byte == 0x7f;
-  });
+  return std::none_of(text.begin(), text.end(), [](char c) { return is_control(c) && c != '\t'; });
 }
 
 class ClientImpl final : public Client {

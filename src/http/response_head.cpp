@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace anomalyd::http {
 namespace {
@@ -61,8 +62,7 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out += name;
   out += ": ";
   for (const char c : value) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7f ? ' ' : c;
+    out += is_control(c) ? ' ' : c;
   }
   out += "\r\n";
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 
+#include "base/text.h"
 #include "http/client.h"
 
 namespace anomalyd::http {
@@ -16,46 +16,6 @@ int hex_value(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte == 0x7f;
-}
-
-/// Shortest forms only, no surrogates, nothing above U+10FFFF (RFC 3629).
-bool is_utf8(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i++]);
-    if (lead < 0x80) continue;
-    std::size_t following = 0;
-    std::uint32_t code = 0;
-    std::uint32_t least = 0;
-    if (lead >= 0xc2 && lead <= 0xdf) {
-      following = 1;
-      code = lead & 0x1fU;
-      least = 0x80;
-    } else if (lead >= 0xe0 && lead <= 0xef) {
-      following = 2;
-      code = lead & 0x0fU;
-      least = 0x800;
-    } else if (lead >= 0xf0 && lead <= 0xf4) {
-      following = 3;
-      code = lead & 0x07U;
-      least = 0x10000;
-    } else {
-      return false;
-    }
-    if (text.size() - i < following) return false;
-    for (; following > 0; --following) {
-      const auto next = static_cast<unsigned char>(text[i++]);
-      if ((next & 0xc0U) != 0x80) return false;
-      code = (code << 6U) | (next & 0x3fU);
-    }
-    if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return false;
-  }
-  return true;
 }
 
 Error refuse(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }

@@ -92,9 +92,12 @@ ShardStreams::ShardStreams(Limits limits, Share share, std::shared_ptr<const Dom
 }
 
 const Stream* ShardStreams::find(std::string_view key) const {
-  const std::uint32_t number = index_.find(
-      hash_bytes(key), [&](std::uint32_t candidate) { return streams_[candidate].key == key; });
+  const std::uint32_t number = number_of(key, hash_bytes(key));
   return number == KeyIndex::kNone ? nullptr : &streams_[number];
+}
+
+std::uint32_t ShardStreams::number_of(std::string_view key, std::uint64_t hash) const {
+  return index_.find(hash, [&](std::uint32_t candidate) { return streams_[candidate].key == key; });
 }
 
 Stream* ShardStreams::add(std::string_view key, std::uint64_t hash) {
@@ -110,53 +113,57 @@ Stream* ShardStreams::add(std::string_view key, std::uint64_t hash) {
 
 void ShardStreams::process(const SampleBatch& batch) {
   const std::span<const Run> runs = batch.runs();
-  std::array<std::uint32_t, kPrefetchRuns> numbers{};
+  std::array<const Run*, kPrefetchRuns> group{};
   std::size_t at = 0;
   while (at < runs.size()) {
     // A group of runs at a time: first their index entries are fetched, then their streams, then
     // their rings, so that the cache misses of 32 streams overlap.
-    std::array<const Run*, kPrefetchRuns> group{};
     std::size_t size = 0;
     for (; at < runs.size() && size < kPrefetchRuns; ++at) {
       if (shard_of(runs[at].key_hash, share_.count) != share_.index) continue;
       index_.prefetch(runs[at].key_hash);
       group[size++] = &runs[at];
     }
-    for (std::size_t i = 0; i < size; ++i) {
-      // The hash alone is good enough to fetch by; the key is compared below.
-      numbers[i] = index_.find(group[i]->key_hash, [](std::uint32_t) { return true; });
-      if (numbers[i] == KeyIndex::kNone) continue;
-      const char* stream = reinterpret_cast<const char*>(&streams_[numbers[i]]);
-      for (std::size_t line = 0; line < sizeof(Stream); line += 64) {
-        __builtin_prefetch(stream + line);
-      }
-    }
-    for (std::size_t i = 0; i < size; ++i) {
-      if (numbers[i] == KeyIndex::kNone) continue;
-      const Stream& stream = streams_[numbers[i]];
-      __builtin_prefetch(stream.key.data());
-      stream.windower.prefetch();
-    }
-    for (std::size_t i = 0; i < size; ++i) {
-      const Run& run = *group[i];
-      const std::string_view key = batch.key(run);
-      const std::uint32_t number = index_.find(
-          run.key_hash, [&](std::uint32_t candidate) { return streams_[candidate].key == key; });
-      Stream* stream = number != KeyIndex::kNone ? &streams_[number] : add(key, run.key_hash);
-      samples_ += run.rows;
-      if (stream == nullptr) {
-        drops_.too_many_streams += run.rows;
-      } else if (stream->domain == nullptr) {
-        drops_.no_domain += run.rows;
-      } else {
-        take(*stream, batch, run);
-      }
-    }
+    prefetch(std::span(group).first(size));
+    for (std::size_t i = 0; i < size; ++i) take(batch, *group[i]);
   }
   score_waiting();
 }
 
-void ShardStreams::take(Stream& stream, const SampleBatch& batch, const Run& run) {
+void ShardStreams::prefetch(std::span<const Run* const> runs) const {
+  std::array<std::uint32_t, kPrefetchRuns> numbers{};
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    // The hash alone is good enough to fetch by; take() compares the key.
+    numbers[i] = index_.find(runs[i]->key_hash, [](std::uint32_t) { return true; });
+    if (numbers[i] == KeyIndex::kNone) continue;
+    const char* stream = reinterpret_cast<const char*>(&streams_[numbers[i]]);
+    for (std::size_t line = 0; line < sizeof(Stream); line += 64) {
+      __builtin_prefetch(stream + line);
+    }
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (numbers[i] == KeyIndex::kNone) continue;
+    const Stream& stream = streams_[numbers[i]];
+    __builtin_prefetch(stream.key.data());
+    stream.windower.prefetch();
+  }
+}
+
+void ShardStreams::take(const SampleBatch& batch, const Run& run) {
+  const std::string_view key = batch.key(run);
+  const std::uint32_t number = number_of(key, run.key_hash);
+  Stream* stream = number != KeyIndex::kNone ? &streams_[number] : add(key, run.key_hash);
+  samples_ += run.rows;
+  if (stream == nullptr) {
+    drops_.too_many_streams += run.rows;
+  } else if (stream->domain == nullptr) {
+    drops_.no_domain += run.rows;
+  } else {
+    push(*stream, batch, run);
+  }
+}
+
+void ShardStreams::push(Stream& stream, const SampleBatch& batch, const Run& run) {
   current_ = &stream;
   const WindowerCounts before = stream.windower.counts();
   const Schema& schema = batch.schema_of(run);
@@ -298,7 +305,7 @@ void ShardStreams::open_alert(Stream& stream) {
 void ShardStreams::note_peak(Stream& stream, const Waiting& window, float score, double p,
                              std::span<const float> raw) {
   alert::Alert& alert = *stream.open;
-  detect::Explanation why = stream.domain->detector->explain_raw(*stream.learned, raw);
+  detect::Explanation why = stream.domain->detector->explain(*stream.learned, raw);
   alert.peak_score = static_cast<double>(score);
   alert.peak_p = p;
   alert.peak_time = window.start;

@@ -148,7 +148,10 @@ class ShardStreams final : private WindowSink {
   void on_window(Windower& windower, TimeNs start, TimeNs end) override;
   void on_gap(Windower& windower) override;
   Stream* add(std::string_view key, std::uint64_t hash);
-  void take(Stream& stream, const SampleBatch& batch, const Run& run);
+  std::uint32_t number_of(std::string_view key, std::uint64_t hash) const;
+  void prefetch(std::span<const Run* const> runs) const;
+  void take(const SampleBatch& batch, const Run& run);
+  void push(Stream& stream, const SampleBatch& batch, const Run& run);
   void score_waiting();
   void judge(Stream& stream, const Waiting& window, float score, std::span<const float> normalised,
              std::span<const float> raw);

@@ -81,7 +81,7 @@ class Windower {
   std::size_t bytes() const;  ///< heap bytes beside the ring
 
   /// Asks the cache for what the next push() will touch.
-  void prefetch() const { __builtin_prefetch(ring_.get() + head_ * channel_count_); }
+  void prefetch() const { __builtin_prefetch(ring_.get() + std::size_t{head_} * channel_count_); }
 
  private:
   struct Discovery;

@@ -30,7 +30,7 @@ void use(const detect::Detector& detector) {
   float score = 0;
   detector.score(window, states, {&score, 1});
   static_cast<void>(detector.p_value(state, score));
-  static_cast<void>(detector.explain_raw(state, raw));
+  static_cast<void>(detector.explain(state, raw));
 }
 
 }  // namespace

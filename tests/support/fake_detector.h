@@ -54,14 +54,10 @@ class MeanDetector final : public detect::Detector {
   }
   bool is_online() const override { return online_; }
   detect::Explanation explain(const detect::StreamState&,
-                              std::span<const float> normalised) const override {
-    const std::size_t channels = normalised.size() / info_.window_samples;
+                              std::span<const float> raw) const override {
+    const std::size_t channels = raw.size() / info_.window_samples;
     return {std::vector<double>(channels, 1.0 / static_cast<double>(channels)),
-            std::vector<float>(normalised.size(), 0)};
-  }
-  detect::Explanation explain_raw(const detect::StreamState& state,
-                                  std::span<const float> raw) const override {
-    return explain(state, raw);
+            std::vector<float>(raw.size(), 0)};
   }
   Status save(const std::filesystem::path&) const override {
     return Error{ErrorCode::kUnsupported, "a test's detector has no file"};

@@ -102,7 +102,7 @@ TEST_CASE("An explanation names the channel and what it should have been", "[det
       const auto sound = machine(1, 32, 42);
       auto faulty = sound;
       for (Eigen::Index i = 0; i < 64; i += 2) faulty(0, i) += i % 4 == 0 ? 0.5F : -0.5F;
-      const Explanation why = detector->explain_raw(state, row_of(faulty, 0));
+      const Explanation why = detector->explain(state, row_of(faulty, 0));
       REQUIRE(why.contributions.size() == 2);
       CHECK(std::accumulate(why.contributions.begin(), why.contributions.end(), 0.0) ==
             Approx(1).epsilon(1e-12));
@@ -128,7 +128,7 @@ TEST_CASE("A window without any error shares the blame equally", "[detect][expla
   const auto detector =
       fit_detector({flat}, options_of("pca", NormaliserKind::kDomain)).value().detector;
   const StreamState state = detector->start(2);
-  const Explanation why = detector->explain_raw(state, row_of(flat, 0));
+  const Explanation why = detector->explain(state, row_of(flat, 0));
   CHECK(why.contributions == std::vector<double>{0.5, 0.5});
   CHECK(why.expected == std::vector<float>(64, 5.0F));
 }

@@ -100,7 +100,7 @@ TEST_CASE("zscore follows a slow drift, and shows the usual mean and loudness",
   }
   CHECK(alarms == 0);
   const auto loud = process(1, 50, 6, 9);
-  const Explanation why = detector->explain_raw(state, row_of(loud, 0));
+  const Explanation why = detector->explain(state, row_of(loud, 0));
   CHECK(why.contributions == std::vector<double>{1.0});
   double mean = 0;
   double squares = 0;
@@ -121,7 +121,7 @@ TEST_CASE("zscore is not upset by a channel that is constant", "[detect][zscore]
   for (const double p : follow(*detector, state, windows.bottomRows(100))) CHECK(p > 1e-4);
   auto faulty = machine(1, 32, 4, Fault::kBroadband);
   for (Eigen::Index i = 1; i < faulty.size(); i += 2) faulty.data()[i] = 24.0F;
-  const Explanation why = detector->explain_raw(state, row_of(faulty, 0));
+  const Explanation why = detector->explain(state, row_of(faulty, 0));
   CHECK(why.contributions[0] > 0.99);
 }
 
