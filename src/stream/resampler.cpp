@@ -192,7 +192,7 @@ void Resampler::drain(const GridRules& rules, bool all, SlotSink& sink) {
 std::size_t Resampler::bytes() const {
   std::size_t total = 0;
   if (held_ != nullptr) {
-    total += sizeof *held_ + held_->capacity() * sizeof(Held);
+    total += sizeof(std::vector<Held>) + held_->capacity() * sizeof(Held);
     for (const Held& held : *held_) total += held.values.capacity() * sizeof(float);
   }
   return total;

@@ -18,10 +18,11 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 /// The roundest number within 0.5 % of `value`: 12000 for 11996, 25600 for 25611.
 double snap(double value) {
-  for (double step = std::pow(10.0, std::floor(std::log10(value))); step > value * 1e-6;
-       step /= 10) {
+  double step = std::pow(10.0, std::floor(std::log10(value)));
+  while (step > value * 1e-6) {
     const double rounded = std::round(value / step) * step;
     if (std::abs(rounded - value) <= 0.005 * value) return rounded;
+    step /= 10;
   }
   return value;
 }
@@ -69,6 +70,25 @@ struct Windower::Discovery {
   };
   std::vector<std::string> channels;
   std::vector<Sample> samples;  // in the order they came
+
+  explicit Discovery(const WindowRules& rules) {
+    if (rules.channels != nullptr) channels = *rules.channels;
+  }
+
+  void add(const WindowRules& rules, const Schema& schema, TimeNs time,
+           std::span<const float> values) {
+    Sample sample{time, {}};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isnan(values[i])) continue;
+      auto at = std::find(channels.begin(), channels.end(), schema.channels[i]);
+      if (at == channels.end()) {
+        if (rules.channels != nullptr || channels.size() == kMaxChannels) continue;
+        at = channels.insert(channels.end(), schema.channels[i]);
+      }
+      sample.values.emplace_back(static_cast<std::uint16_t>(at - channels.begin()), values[i]);
+    }
+    samples.push_back(std::move(sample));
+  }
 };
 
 /// Writes the grid's slots to the ring and announces windows.
@@ -186,29 +206,14 @@ void Windower::push(const WindowRules& rules, const Schema& schema, TimeNs time,
     return;
   }
   newest_ = std::max(newest_, time);
+  if (!discovered() && discovery_ == nullptr && rules.rate_hz > 0 && rules.channels != nullptr) {
+    begin(rules, rules.channels, 1e9 / rules.rate_hz);
+  }
   if (!discovered()) {
-    if (discovery_ == nullptr && rules.rate_hz > 0 && rules.channels != nullptr) {
-      begin(rules, rules.channels, 1e9 / rules.rate_hz);
-    } else {
-      if (discovery_ == nullptr) {
-        discovery_ = std::make_unique<Discovery>();
-        if (rules.channels != nullptr) discovery_->channels = *rules.channels;
-      }
-      Discovery::Sample sample{time, {}};
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        if (std::isnan(values[i])) continue;
-        auto& names = discovery_->channels;
-        auto at = std::find(names.begin(), names.end(), schema.channels[i]);
-        if (at == names.end()) {
-          if (rules.channels != nullptr || names.size() == kMaxChannels) continue;
-          at = names.insert(names.end(), schema.channels[i]);
-        }
-        sample.values.emplace_back(static_cast<std::uint16_t>(at - names.begin()), values[i]);
-      }
-      discovery_->samples.push_back(std::move(sample));
-      if (discovery_->samples.size() >= kDiscoverySamples) discover(rules, sink, false);
-      return;
-    }
+    if (discovery_ == nullptr) discovery_ = std::make_unique<Discovery>(rules);
+    discovery_->add(rules, schema, time, values);
+    if (discovery_->samples.size() >= kDiscoverySamples) discover(rules, sink, false);
+    return;
   }
   if (schema.hash != schema_hash_) map_schema(schema);
   if (identity_) {
@@ -294,8 +299,10 @@ void Windower::copy_window(std::span<float> out) const {
 
 std::size_t Windower::bytes() const {
   std::size_t total = resampler_.bytes();
-  if (mapping_ != nullptr) total += sizeof *mapping_ + mapping_->capacity() * sizeof(std::int16_t);
-  if (missing_ != nullptr) total += sizeof *missing_ + missing_->capacity() * sizeof(std::uint32_t);
+  if (mapping_ != nullptr)
+    total += sizeof(std::vector<std::int16_t>) + mapping_->capacity() * sizeof(std::int16_t);
+  if (missing_ != nullptr)
+    total += sizeof(std::vector<std::uint32_t>) + missing_->capacity() * sizeof(std::uint32_t);
   if (discovery_ != nullptr) {
     total += sizeof *discovery_;
     for (const auto& s : discovery_->samples)
