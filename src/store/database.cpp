@@ -118,12 +118,12 @@ Status migrate(Connection& connection) {
   const auto version = connection.integer("PRAGMA user_version");
   if (!version.ok()) return version.error();
   for (std::int64_t v = version.value(); v < kSchemaVersion; ++v) {
-    const Status done = connection.run(kMigrations[static_cast<std::size_t>(v)]);
+    Status done = connection.run(kMigrations[static_cast<std::size_t>(v)]);
     if (!done.ok()) return done;
   }
   if (version.value() != kSchemaVersion) {
-    const Status marked = connection.run("PRAGMA application_id=" + std::to_string(kApplicationId) +
-                                         ";PRAGMA user_version=" + std::to_string(kSchemaVersion));
+    Status marked = connection.run("PRAGMA application_id=" + std::to_string(kApplicationId) +
+                                   ";PRAGMA user_version=" + std::to_string(kSchemaVersion));
     if (!marked.ok()) return marked;
   }
   return transaction.value().commit();
@@ -209,6 +209,74 @@ Result<alert::Alert> read_alert(const Statement& row, bool with_context) {
     alert.context = std::move(context).value();
   }
   return alert;
+}
+
+Status check_query(const AlertQuery& query) {
+  if (query.limit < 1 || query.limit > AlertQuery::kMaxLimit) {
+    return Error{ErrorCode::kInvalidArgument, "limit: " + std::to_string(query.limit) +
+                                                  ", expected 1 to " +
+                                                  std::to_string(AlertQuery::kMaxLimit)};
+  }
+  if (query.labels.size() > kMaxLabels) {
+    return Error{ErrorCode::kInvalidArgument, "labels: " + std::to_string(query.labels.size()) +
+                                                  ", expected at most " +
+                                                  std::to_string(kMaxLabels)};
+  }
+  if (query.from && query.to && *query.from >= *query.to) {
+    return Error{ErrorCode::kInvalidArgument, "from " + to_rfc3339(*query.from) +
+                                                  ", expected a time before to (" +
+                                                  to_rfc3339(*query.to) + ")"};
+  }
+  return Done{};
+}
+
+/// Where the walk over the alerts, newest first, starts. Of a time and a cursor only the tighter
+/// one is there, so that the index is entered there.
+struct Walk {
+  std::optional<TimeNs> to;
+  std::optional<Cursor> cursor;
+};
+
+Result<Walk> walk_of(const AlertQuery& query) {
+  Walk walk{query.to, std::nullopt};
+  if (query.cursor.empty()) return walk;
+  auto cursor = parse_cursor(query.cursor);
+  if (!cursor.ok()) return cursor.error();
+  if (walk.to && cursor.value().start >= *walk.to) return walk;
+  return Walk{std::nullopt, std::move(cursor).value()};
+}
+
+/// What leads is walked in the order of the answer: the stream, else the first label, else the
+/// state, else all. `+` keeps an index from being chosen.
+std::string select_of(const AlertQuery& query, const Walk& walk) {
+  const bool label_leads = query.stream.empty() && !query.labels.empty();
+  const std::string lead = label_leads ? "l." : "a.";
+  std::string sql = "SELECT " + std::string(kColumns);
+  sql += label_leads ? " FROM alert_label AS l CROSS JOIN alert AS a ON a.id = l.id"
+                       " WHERE l.name = ? AND l.value = ?"
+                     : " FROM alert AS a WHERE 1";
+  for (std::size_t i = label_leads ? 1 : 0; i < query.labels.size(); ++i) {
+    sql +=
+        " AND EXISTS (SELECT 1 FROM alert_label AS m WHERE m.name = ? AND m.value = ?"
+        " AND m.id = a.id)";
+  }
+  if (query.state) sql += query.stream.empty() ? " AND a.state = ?" : " AND +a.state = ?";
+  if (!query.stream.empty()) sql += " AND a.stream = ?";
+  if (query.from) sql += " AND (+a.state <> 2 OR +a.end_ns > ? OR +a.start_ns >= ?)";
+  if (walk.to) sql += " AND " + lead + "start_ns < ?";
+  if (walk.cursor) sql += " AND (" + lead + "start_ns, " + lead + "id) < (?, ?)";
+  return sql + " ORDER BY " + lead + "start_ns DESC, " + lead + "id DESC LIMIT ?";
+}
+
+/// In the order of select_of().
+void bind_query(Statement& rows, const AlertQuery& query, const Walk& walk) {
+  for (const Label& label : query.labels) rows.bind(label.name).bind(label.value);
+  if (query.state) rows.bind(static_cast<std::int64_t>(*query.state));
+  if (!query.stream.empty()) rows.bind(query.stream);
+  if (query.from) rows.bind(*query.from).bind(*query.from);
+  if (walk.to) rows.bind(*walk.to);
+  if (walk.cursor) rows.bind(walk.cursor->start).bind(walk.cursor->id);
+  rows.bind(static_cast<std::int64_t>(query.limit) + 1);  // one more tells whether there is more
 }
 
 }  // namespace
@@ -332,69 +400,15 @@ Status Database::put(std::span<const alert::Alert> alerts) {
 }
 
 Result<AlertPage> Database::find(const AlertQuery& query) const {
-  const std::string& path = impl_->reader.path();
-  if (query.limit < 1 || query.limit > AlertQuery::kMaxLimit) {
-    return Error{ErrorCode::kInvalidArgument, "limit: " + std::to_string(query.limit) +
-                                                  ", expected 1 to " +
-                                                  std::to_string(AlertQuery::kMaxLimit)};
-  }
-  if (query.labels.size() > kMaxLabels) {
-    return Error{ErrorCode::kInvalidArgument, "labels: " + std::to_string(query.labels.size()) +
-                                                  ", expected at most " +
-                                                  std::to_string(kMaxLabels)};
-  }
-  if (query.from && query.to && *query.from >= *query.to) {
-    return Error{ErrorCode::kInvalidArgument, "from " + to_rfc3339(*query.from) +
-                                                  ", expected a time before to (" +
-                                                  to_rfc3339(*query.to) + ")"};
-  }
-  std::optional<Cursor> cursor;
-  if (!query.cursor.empty()) {
-    auto parsed = parse_cursor(query.cursor);
-    if (!parsed.ok()) return parsed.error();
-    cursor = std::move(parsed).value();
-  }
-  // Both end the walk's range: only the tighter one, so that the index is entered there.
-  std::optional<TimeNs> to = query.to;
-  if (cursor && to) {
-    if (cursor->start < *to) {
-      to.reset();
-    } else {
-      cursor.reset();
-    }
-  }
-
-  // What leads is walked in the order of the answer: the stream, else the first label, else the
-  // state, else all. `+` keeps an index from being chosen.
-  const bool label_leads = query.stream.empty() && !query.labels.empty();
-  const std::string lead = label_leads ? "l." : "a.";
-  std::string sql = "SELECT " + std::string(kColumns);
-  sql += label_leads ? " FROM alert_label AS l CROSS JOIN alert AS a ON a.id = l.id"
-                       " WHERE l.name = ? AND l.value = ?"
-                     : " FROM alert AS a WHERE 1";
-  for (std::size_t i = label_leads ? 1 : 0; i < query.labels.size(); ++i) {
-    sql +=
-        " AND EXISTS (SELECT 1 FROM alert_label AS m WHERE m.name = ? AND m.value = ?"
-        " AND m.id = a.id)";
-  }
-  if (query.state) sql += query.stream.empty() ? " AND a.state = ?" : " AND +a.state = ?";
-  if (!query.stream.empty()) sql += " AND a.stream = ?";
-  if (query.from) sql += " AND (+a.state <> 2 OR +a.end_ns > ? OR +a.start_ns >= ?)";
-  if (to) sql += " AND " + lead + "start_ns < ?";
-  if (cursor) sql += " AND (" + lead + "start_ns, " + lead + "id) < (?, ?)";
-  sql += " ORDER BY " + lead + "start_ns DESC, " + lead + "id DESC LIMIT ?";
+  if (Status good = check_query(query); !good.ok()) return good.error();
+  const Result<Walk> walk = walk_of(query);
+  if (!walk.ok()) return walk.error();
 
   const std::lock_guard lock(impl_->read_mutex);
-  auto prepared = impl_->reader.prepare(sql);
+  auto prepared = impl_->reader.prepare(select_of(query, walk.value()));
   if (!prepared.ok()) return prepared.error();
   Statement& rows = prepared.value();
-  for (const Label& label : query.labels) rows.bind(label.name).bind(label.value);
-  if (query.state) rows.bind(static_cast<std::int64_t>(*query.state));
-  if (!query.stream.empty()) rows.bind(query.stream);
-  if (query.from) rows.bind(*query.from).bind(*query.from);
-  if (to) rows.bind(*to);
-  if (cursor) rows.bind(cursor->start).bind(cursor->id);
-  rows.bind(static_cast<std::int64_t>(query.limit) + 1);  // one more tells whether there is more
+  bind_query(rows, query, walk.value());
 
   AlertPage page;
   for (;;) {
@@ -403,7 +417,7 @@ Result<AlertPage> Database::find(const AlertQuery& query) const {
     if (!has_row.value()) return page;
     if (page.alerts.size() == query.limit) break;
     auto alert = read_alert(rows, false);
-    if (!alert.ok()) return with_path(path, alert.error());
+    if (!alert.ok()) return with_path(impl_->reader.path(), alert.error());
     page.alerts.push_back(std::move(alert).value());
   }
   page.next = print_cursor(page.alerts.back());
