@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "nn/strict_json.h"
@@ -100,7 +101,7 @@ Status parse_metadata(const json& value, TensorFile& file) {
 Error system_error(const std::filesystem::path& path, const char* what) {
   const int code = errno;
   return Error{code == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
-               path.string() + ": " + what + ": " + std::strerror(code)};
+               path.string() + ": " + what + ": " + std::generic_category().message(code)};
 }
 
 /// Closes on every way out.
