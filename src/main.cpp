@@ -74,6 +74,7 @@ void supervise(app::Engine& engine, const Flags& flags, const sigset_t& signals)
                                : nanoseconds(std::chrono::seconds(2));
   const timespec wait{static_cast<time_t>(turn.count() / kNsPerSecond),
                       static_cast<long>(turn.count() % kNsPerSecond)};
+  nanoseconds next_look = system_clock().elapsed() + turn;
   for (;;) {
     const int signal = sigtimedwait(&signals, nullptr, &wait);
     if (signal == SIGHUP) {
@@ -82,6 +83,9 @@ void supervise(app::Engine& engine, const Flags& flags, const sigset_t& signals)
       log::info("stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       return;
     }
+    // Signals wake this loop too: what has happened since a moment ago tells nothing.
+    if (system_clock().elapsed() < next_look) continue;
+    next_look = system_clock().elapsed() + turn;
     if (engine.progressed()) {
       app::notify_watchdog();
     } else {

@@ -50,8 +50,7 @@ std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol
                                ingest::Decoded& decoded) {
   protocol.requests->Increment();
   const std::size_t samples = decoded.batch.samples();
-  const auto too_many = static_cast<std::size_t>(ingest::Reason::kTooMany);
-  if (samples >= engine.config().ingest.max_rows && decoded.rejected_by_reason[too_many] > 0) {
+  if (decoded.over_max_rows) {
     // Senders halve a batch that is too large and send it again: nothing of it may be kept.
     engine.metrics().count_refused(Refusal::kTooLarge);
     return problem(413, "more than " + std::to_string(engine.config().ingest.max_rows) +

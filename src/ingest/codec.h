@@ -35,6 +35,7 @@ struct Decoded {
   std::vector<Reject> rejects;  ///< the first kMaxRejects of them
   std::size_t rejected = 0;     ///< all of them: lines, or elements of a JSON array
   std::size_t rejected_by_reason[static_cast<std::size_t>(Reason::kReasons)] = {};
+  bool over_max_rows = false;      ///< some were refused because the request has too many
   std::size_t skipped_fields = 0;  ///< text fields of line protocol, which are no numbers
 };
 inline constexpr std::size_t kMaxRejects = 100;

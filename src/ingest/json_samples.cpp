@@ -366,6 +366,7 @@ Outcome JsonDecoder::read_channel(string_view channel, ondemand::value& value) {
     ondemand::value found;
     if (item.get(found) != simdjson::SUCCESS) return broken("the channels do not parse");
     if (++count > room) {
+      out_.over_max_rows = true;
       return refuse(Reason::kTooMany, in("channels", channel),
                     {"more than ", std::to_string(limits_.max_rows), " samples in one request"});
     }
@@ -488,6 +489,7 @@ Outcome JsonDecoder::finish() {
     return refuse(Reason::kKey, in(is_columns ? "channels" : "values", *twice), {"given twice"});
   }
   if (out_.batch.samples() + rows_ > limits_.max_rows) {
+    out_.over_max_rows = true;
     return refuse(Reason::kTooMany, "",
                   {"more than ", std::to_string(limits_.max_rows), " samples in one request"});
   }

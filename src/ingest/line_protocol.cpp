@@ -372,6 +372,7 @@ void LineDecoder::decode_line(const char* p, const char* end) {
   if (p == end || *p == '#') return;
   line_ = between(p, end);
   if (out_.batch.samples() >= limits_.max_rows) {
+    out_.over_max_rows = true;
     refuse(Reason::kTooMany,
            {"more than ", std::to_string(limits_.max_rows), " samples in one request"});
     return;

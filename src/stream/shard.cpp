@@ -44,7 +44,7 @@ bool Shard::ask(std::function<void(ShardStreams&)> question) {
 void Shard::run() {
   while (!queue_.drained()) {
     // The time-out only keeps the heartbeat going while there is nothing to do.
-    std::optional<Item> item = queue_.pop(std::chrono::milliseconds(500));
+    std::optional<Item> item = queue_.pop(std::chrono::milliseconds(100));
     heartbeat_.fetch_add(1, std::memory_order_relaxed);
     if (!item) continue;
     if (auto* question = std::get_if<Question>(&*item)) {
