@@ -8,7 +8,8 @@
 namespace anomalyd::stream {
 namespace {
 
-constexpr std::uint16_t kMaxBatch = 1024;
+constexpr std::uint16_t kMaxGroup = 1024;
+constexpr std::uint16_t kLonely = 16;  // samples after which one from far ahead is given up
 constexpr std::uint32_t kLockSamples = 64;
 constexpr double kFastGain = 1.0 / 8;   // of the phase while the grid is young
 constexpr double kSlowGain = 1.0 / 64;  // after that: a clock 0.75 / 64 = 1.2 % off still locks
@@ -23,6 +24,12 @@ bool complete(std::span<const float> values) {
 bool same_values(std::span<const float> a, std::span<const float> b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](float x, float y) { return x == y || (std::isnan(x) && std::isnan(y)); });
+}
+
+/// True when a sample says nothing that the last slot does not have.
+bool repeats(std::span<const float> values, std::span<const float> last) {
+  return std::equal(values.begin(), values.end(), last.begin(), last.end(),
+                    [](float x, float y) { return x == y || std::isnan(x); });
 }
 
 /// True when no channel has a value in both: two parts of one sample.
@@ -46,6 +53,11 @@ TimeNs Resampler::slot_time(const GridRules& rules, std::int64_t slots_back) con
          std::llround(static_cast<double>(next_ - slots_back) * rules.period_ns + phase_ns_);
 }
 
+double Resampler::latest(const GridRules& rules) const {
+  const double most = static_cast<double>(rules.max_gap_ns) / rules.period_ns;
+  return 0.75 + std::min(static_cast<double>(group_ - 1), most);
+}
+
 Arrival Resampler::push(const GridRules& rules, TimeNs time, std::span<const float> values,
                         SlotSink& sink) {
   if (!started()) {
@@ -60,22 +72,25 @@ Arrival Resampler::push(const GridRules& rules, TimeNs time, std::span<const flo
     return arrival;
   }
   newest_ = std::max(newest_, time);
+  if (time < last_time_) return Arrival::kLate;
+  if (time == last_time_) {
+    if (group_ == 1 && repeats(values, sink.last_slot())) return Arrival::kDuplicate;
+    if (held_ != nullptr) return Arrival::kLate;
+    group_ = std::max(
+        group_, std::min<std::uint16_t>(static_cast<std::uint16_t>(same_stamp_ + 1), kMaxGroup));
+  }
   if (held_ == nullptr) {
-    if (time < last_time_) return Arrival::kLate;
-    if (time == last_time_) {
-      if (same_values(values, sink.last_slot())) return Arrival::kDuplicate;
-      same_stamp_ = std::min<std::uint16_t>(static_cast<std::uint16_t>(same_stamp_ + 1), kMaxBatch);
-      batch_ = std::max(batch_, same_stamp_);
-    }
     const double error = slots_after_next(rules, time);
-    if (error < earliest()) return Arrival::kExcess;
-    if (error <= latest() && complete(values)) {
+    if (error < earliest()) {
+      note_stamp(time);
+      if (++excess_in_a_row_ <= rules.max_filled) return Arrival::kExcess;
+      restart(rules, time, values, sink);
+      return Arrival::kPlaced;
+    }
+    if (error <= latest(rules) && complete(values)) {
       place(rules, time, values, error, sink);
       return Arrival::kPlaced;
     }
-  } else if (time <= last_time_) {
-    return time == last_time_ && same_values(values, sink.last_slot()) ? Arrival::kDuplicate
-                                                                       : Arrival::kLate;
   }
   const Arrival arrival = hold(time, values);
   drain(rules, false, sink);
@@ -98,17 +113,31 @@ void Resampler::restart(const GridRules& rules, TimeNs time, std::span<const flo
   place(rules, time, values, 0, sink);
 }
 
-void Resampler::place(const GridRules& rules, TimeNs time, std::span<const float> values,
-                      double error, SlotSink& sink) {
-  if (time != last_time_) same_stamp_ = 1;
-  // Groups pull the phase by their last stamp, which would swing it: they only bound it.
-  const double gain = placed_ < kLockSamples ? kFastGain : kSlowGain;
-  if (batch_ == 1) {
-    phase_ns_ += gain * error * rules.period_ns;
-  } else if (std::abs(error) > static_cast<double>(batch_) / 2) {
-    phase_ns_ += kSlowGain / batch_ * error * rules.period_ns;
+void Resampler::note_stamp(TimeNs time) {
+  if (time == last_time_) {
+    if (same_stamp_ < kMaxGroup) ++same_stamp_;
+    group_ = std::max(group_, same_stamp_);
+  } else {
+    // A group has ended. One that was larger than the others is forgotten in time.
+    if (same_stamp_ < group_) {
+      group_ = static_cast<std::uint16_t>(group_ - (group_ - same_stamp_ + 7) / 8);
+    }
+    same_stamp_ = 1;
   }
   last_time_ = time;
+}
+
+void Resampler::place(const GridRules& rules, TimeNs time, std::span<const float> values,
+                      double error, SlotSink& sink) {
+  note_stamp(time);
+  // Within a group the stamps swing by its size: only what is beyond that moves the phase.
+  const double gain = placed_ < kLockSamples ? kFastGain : kSlowGain;
+  if (group_ == 1) {
+    phase_ns_ += gain * error * rules.period_ns;
+  } else if (std::abs(error) > static_cast<double>(group_) / 2) {
+    phase_ns_ += kSlowGain / group_ * error * rules.period_ns;
+  }
+  excess_in_a_row_ = 0;
   ++next_;
   if (placed_ < kLockSamples) ++placed_;
   sink.on_slot(values);
@@ -122,16 +151,16 @@ Arrival Resampler::hold(TimeNs time, std::span<const float> values) {
   std::uint16_t group = 1;
   for (auto same = at; same != held_->begin() && std::prev(same)->time == time; --same) {
     std::vector<float>& other = std::prev(same)->values;
-    if (same_values(other, values)) return Arrival::kDuplicate;
+    if (group_ == 1 && same_values(other, values)) return Arrival::kDuplicate;
     if (complementary(other, values)) {
       for (std::size_t i = 0; i < values.size(); ++i) {
         if (std::isnan(other[i])) other[i] = values[i];
       }
       return Arrival::kHeld;
     }
-    if (group < kMaxBatch) ++group;
+    if (group < kMaxGroup) ++group;
   }
-  batch_ = std::max(batch_, group);
+  group_ = std::max(group_, group);
   held_->insert(at, Held{time, {values.begin(), values.end()}});
   return Arrival::kHeld;
 }
@@ -165,28 +194,44 @@ void Resampler::drain(const GridRules& rules, bool all, SlotSink& sink) {
       continue;
     }
     const double error = slots_after_next(rules, head.time);
-    if (error > latest()) {
+    if (error > latest(rules)) {
       const TimeNs missing = slot_time(rules, 0);
-      const bool overdue = waited || newest_ - missing >= rules.lateness_ns;
-      if (!overdue) break;
-      const auto slots = static_cast<std::int64_t>(std::llround(error));
-      if (static_cast<double>(slots) * rules.period_ns > static_cast<double>(rules.max_gap_ns)) {
+      if (!waited && newest_ - missing < rules.lateness_ns) break;
+      if (error * rules.period_ns > static_cast<double>(rules.max_gap_ns) ||
+          error > static_cast<double>(rules.max_filled)) {
+        const bool full = held.size() - taken > rules.max_held;
+        if (!all && !full && !confirms(rules, head, held.size() - taken - 1)) break;
         restart(rules, head.time, head.values, sink);
         ++taken;
         continue;
       }
-      fill_hole(slots, head.values, sink);
+      fill_hole(static_cast<std::int64_t>(std::llround(error)), head.values, sink);
     }
     const double placed_error = slots_after_next(rules, head.time);
     if (placed_error < earliest()) {
+      note_stamp(head.time);
       ++excess_;
+      ++excess_in_a_row_;
     } else {
       place(rules, head.time, head.values, placed_error, sink);
     }
     ++taken;
   }
   held.erase(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(taken));
+  if (taken > 0 && held.size() == 1 && ++lonely_ > kLonely) {
+    ++excess_;
+    held.clear();
+    newest_ = last_time_;
+  }
+  if (held.size() != 1) lonely_ = 0;
   if (held.empty()) held_.reset();
+}
+
+bool Resampler::confirms(const GridRules& rules, const Held& head, std::size_t after) const {
+  if (after == 0) return false;
+  const TimeNs next = (*(held_->end() - static_cast<std::ptrdiff_t>(after))).time;
+  return static_cast<double>(next - head.time) <=
+         std::max(static_cast<double>(rules.max_gap_ns), 3 * rules.period_ns);
 }
 
 std::size_t Resampler::bytes() const {

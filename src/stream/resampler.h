@@ -17,6 +17,7 @@ struct GridRules {
   std::int64_t lateness_ns = 0;  ///< how long a missing sample is waited for, in event time
   std::int64_t max_gap_ns = 0;   ///< a longer hole is a break; a shorter one is interpolated
   std::size_t max_held = 0;      ///< most samples held while waiting; then the wait is over
+  std::size_t max_filled = 0;    ///< a hole of more slots is a break too
 };
 
 /// What became of a sample. kHeld samples come out (or do not) with a later one.
@@ -41,13 +42,15 @@ class SlotSink {
 ///    slot; the grid's phase follows the stamps slowly, so that a sensor clock up to about 1 %
 ///    off needs no correction;
 ///  - a later stamp leaves a hole: the sample is held until the missing one comes or `lateness`
-///    has passed; then the hole is filled linearly if it is at most `max_gap`, else the grid
-///    starts anew;
+///    has passed; then the hole is filled linearly if it is at most `max_gap` and `max_filled`,
+///    else the grid starts anew, as soon as a second sample confirms the first: a lone stamp from
+///    far ahead is a wrong clock and is dropped once the stream has gone on without it;
 ///  - samples that share a stamp with other values were delivered together: they are spread over
-///    slots in their order, and the tolerance grows by the size of such groups;
+///    slots in their order, and the tolerance follows the size of such groups;
 ///  - a sample that lacks channels waits for one of the same stamp that has them;
-///  - equal stamp and equal values is a repeat; an older stamp is late; a stamp too early for its
-///    slot is one sample too many. All three are dropped and told apart.
+///  - equal stamp and equal values is a repeat, unless the stream's samples come in groups; an
+///    older stamp is late; a stamp too early for its slot is one sample too many. All three are
+///    dropped and told apart. When nothing but surplus comes, the grid starts anew.
 ///
 /// Units    values pass through; times as TimeNs, 0 <= time < 2^62 (the caller sees to it).
 /// Cost     placing a complete sample in order: no allocation.
@@ -73,8 +76,10 @@ class Resampler {
   };
 
   double slots_after_next(const GridRules& rules, TimeNs time) const;
-  double latest() const { return 0.75 + static_cast<double>(batch_ - 1); }
-  double earliest() const { return -1.5 - static_cast<double>(batch_ - 1); }
+  double latest(const GridRules& rules) const;
+  double earliest() const { return -1.5 - static_cast<double>(group_ - 1); }
+  bool confirms(const GridRules& rules, const Held& head, std::size_t after) const;
+  void note_stamp(TimeNs time);
   void place(const GridRules& rules, TimeNs time, std::span<const float> values, double error,
              SlotSink& sink);
   void restart(const GridRules& rules, TimeNs time, std::span<const float> values, SlotSink& sink);
@@ -85,12 +90,14 @@ class Resampler {
   TimeNs anchor_ = 0;         // event time of slot 0 plus the phase's whole part
   double phase_ns_ = 0;       // what the stamps say the anchor is off by
   std::int64_t next_ = 0;     // number of the slot to be filled next
-  TimeNs last_time_ = 0;      // stamp of the last placed sample
+  TimeNs last_time_ = 0;      // stamp of the last sample that was placed or was one too many
   TimeNs newest_ = 0;         // largest stamp seen
   std::uint32_t placed_ = 0;  // since the grid started, saturating
   std::uint32_t excess_ = 0;  // held, then dropped
-  std::uint16_t batch_ = 1;   // largest group of samples that shared a stamp
-  std::uint16_t same_stamp_ = 1;
+  std::uint32_t excess_in_a_row_ = 0;
+  std::uint16_t group_ = 1;                  // about how many samples share a stamp
+  std::uint16_t same_stamp_ = 1;             // that share the last one
+  std::uint16_t lonely_ = 0;                 // samples placed while one from far ahead waits
   std::unique_ptr<std::vector<Held>> held_;  // sorted by time; null in ordinary streams
 };
 

@@ -354,6 +354,7 @@ void ShardStreams::apply(std::shared_ptr<const DomainSet> domains) {
     end_alert(stream, stream.machine.close(), stream.machine.last_bad_end(), "reload");
     stream.windower = Windower();  // what the old one found was for the old rules
     stream.learned.reset();
+    stream.scores = {};  // of another detector: not to be compared
     stream.machine = {};
     stream.last_invalid = false;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -12,7 +13,10 @@ namespace anomalyd::stream {
 namespace {
 
 constexpr std::size_t kDiscoverySamples = 32;
-constexpr std::size_t kMaxDiscoverySamples = 4096;
+constexpr std::size_t kMaxDiscoverySamples = 1024;
+constexpr std::size_t kMaxDiscoveryValues = 1UL << 15U;
+constexpr std::size_t kWholeGroups = 2;  // of samples that share a stamp, to tell the rate by
+constexpr double kMinPeriodNs = 100;     // what a sensor of 10 MHz has
 constexpr TimeNs kMaxTime = TimeNs{1} << 62;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
@@ -34,16 +38,22 @@ double snap_period(double period_ns) {
 
 /// The sampling period of sorted stamps: the median step where stamps differ, the mean one where
 /// groups of samples share a stamp. 0 when they do not tell.
-double find_period(const std::vector<TimeNs>& sorted) {
+double find_period(const std::vector<TimeNs>& sorted, bool at_end) {
   std::vector<TimeNs> steps;
   for (std::size_t i = 1; i < sorted.size(); ++i) {
     if (sorted[i] != sorted[i - 1]) steps.push_back(sorted[i] - sorted[i - 1]);
   }
   if (steps.empty()) return 0;
   if (steps.size() + 1 < sorted.size()) {
-    const auto behind_first = static_cast<double>(
-        sorted.end() - std::upper_bound(sorted.begin(), sorted.end(), sorted.front()));
-    return snap_period(static_cast<double>(sorted.back() - sorted.front()) / behind_first);
+    // The first and the last group may be cut off: those between them count, and the time to the
+    // next one. A recording that ends with two or three has no better than their mean.
+    const bool whole = steps.size() >= kWholeGroups + 1;
+    if (!whole && !at_end) return 0;
+    const TimeNs first = whole ? sorted.front() + steps.front() : sorted.front();
+    const auto samples =
+        static_cast<double>(std::lower_bound(sorted.begin(), sorted.end(), sorted.back()) -
+                            std::lower_bound(sorted.begin(), sorted.end(), first));
+    return snap_period(static_cast<double>(sorted.back() - first) / samples);
   }
   std::nth_element(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2),
                    steps.end());
@@ -62,14 +72,16 @@ double find_period(const std::vector<TimeNs>& sorted) {
 
 }  // namespace
 
+/// A sample that is held until the channels are known.
+struct Windower::DiscoverySample {
+  TimeNs time;
+  std::vector<std::pair<std::uint16_t, float>> values;  // channel, value
+};
+
 /// The first samples of a stream, until its channels and rate are known.
 struct Windower::Discovery {
-  struct Sample {
-    TimeNs time;
-    std::vector<std::pair<std::uint16_t, float>> values;  // channel, value
-  };
   std::vector<std::string> channels;
-  std::vector<Sample> samples;  // in the order they came
+  std::vector<DiscoverySample> samples;  // in the order they came
 
   explicit Discovery(const WindowRules& rules) {
     if (rules.channels != nullptr) channels = *rules.channels;
@@ -77,7 +89,7 @@ struct Windower::Discovery {
 
   void add(const WindowRules& rules, const Schema& schema, TimeNs time,
            std::span<const float> values) {
-    Sample sample{time, {}};
+    DiscoverySample sample{time, {}};
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (std::isnan(values[i])) continue;
       auto at = std::find(channels.begin(), channels.end(), schema.channels[i]);
@@ -90,6 +102,15 @@ struct Windower::Discovery {
     samples.push_back(std::move(sample));
   }
 };
+
+bool Windower::only_repeats(const std::vector<DiscoverySample>& samples) {
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    if (samples[i].time == samples[i - 1].time && samples[i].values != samples[i - 1].values) {
+      return false;
+    }
+  }
+  return true;
+}
 
 /// Writes the grid's slots to the ring and announces windows.
 class Windower::Ring final : public SlotSink {
@@ -172,7 +193,8 @@ std::span<const std::string> Windower::channels() const {
 }
 
 GridRules Windower::grid_rules(const WindowRules& rules) const {
-  return {period_ns_, rules.lateness_ns, rules.max_gap_ns, rules.window_samples};
+  return {period_ns_, rules.lateness_ns, rules.max_gap_ns, rules.window_samples,
+          rules.window_samples};
 }
 
 void Windower::begin(const WindowRules& rules, ChannelNames channels, double period_ns) {
@@ -185,6 +207,7 @@ void Windower::begin(const WindowRules& rules, ChannelNames channels, double per
 
 void Windower::map_schema(const Schema& schema) {
   schema_hash_ = schema.hash;
+  schema_size_ = static_cast<std::uint16_t>(schema.channels.size());
   mapping_.reset();
   identity_ = std::equal(schema.channels.begin(), schema.channels.end(), channels_->begin(),
                          channels_->end());
@@ -212,10 +235,12 @@ void Windower::push(const WindowRules& rules, const Schema& schema, TimeNs time,
   if (!discovered()) {
     if (discovery_ == nullptr) discovery_ = std::make_unique<Discovery>(rules);
     discovery_->add(rules, schema, time, values);
-    if (discovery_->samples.size() >= kDiscoverySamples) discover(rules, sink, false);
+    // At 32 and then only when there are twice as many, so that looking stays cheap.
+    const std::size_t size = discovery_->samples.size();
+    if (size >= kDiscoverySamples && std::has_single_bit(size)) discover(rules, sink, false);
     return;
   }
-  if (schema.hash != schema_hash_) map_schema(schema);
+  if (schema.hash != schema_hash_ || schema.channels.size() != schema_size_) map_schema(schema);
   if (identity_) {
     push_grid(rules, time, values, sink);
     return;
@@ -249,20 +274,26 @@ void Windower::push_grid(const WindowRules& rules, TimeNs time, std::span<const 
 }
 
 void Windower::discover(const WindowRules& rules, WindowSink& sink, bool at_end) {
+  const std::vector<DiscoverySample>& samples = discovery_->samples;
   std::vector<TimeNs> times;
-  for (const Discovery::Sample& sample : discovery_->samples) times.push_back(sample.time);
-  std::sort(times.begin(), times.end());
-  // Parts of one sample that came apart share a stamp, but they are no group of samples.
   bool whole = true;
-  for (const auto& s : discovery_->samples) {
-    whole &= s.values.size() == discovery_->channels.size();
+  for (const DiscoverySample& sample : samples) {
+    times.push_back(sample.time);
+    whole = whole && sample.values.size() == discovery_->channels.size();
   }
-  if (!whole) times.erase(std::unique(times.begin(), times.end()), times.end());
-  const double period = rules.rate_hz > 0 ? 1e9 / rules.rate_hz : find_period(times);
-  if (period <= 0 || discovery_->channels.empty()) {
-    const bool hopeless = discovery_->samples.size() >= kMaxDiscoverySamples;
+  std::sort(times.begin(), times.end());
+  // Parts of one sample that came apart share a stamp, and so do repeats: they are no group.
+  if (!whole || only_repeats(samples)) {
+    times.erase(std::unique(times.begin(), times.end()), times.end());
+  }
+  double period = rules.rate_hz > 0 ? 1e9 / rules.rate_hz : find_period(times, at_end);
+  if (period < kMinPeriodNs) period = 0;
+  if (period == 0 || discovery_->channels.empty()) {
+    const bool hopeless = samples.size() * std::max<std::size_t>(1, discovery_->channels.size()) >=
+                              kMaxDiscoveryValues ||
+                          samples.size() >= kMaxDiscoverySamples;
     if (hopeless || at_end) {
-      counts_.excess += discovery_->samples.size();
+      counts_.excess += samples.size();
       discovery_.reset();
     }
     return;
@@ -274,7 +305,7 @@ void Windower::discover(const WindowRules& rules, WindowSink& sink, bool at_end)
             : std::make_shared<const std::vector<std::string>>(found->channels),
         period);
   std::vector<float> values(channel_count_);
-  for (const Discovery::Sample& sample : found->samples) {
+  for (const DiscoverySample& sample : found->samples) {
     std::fill(values.begin(), values.end(), kNaN);
     for (const auto& [channel, value] : sample.values) values[channel] = value;
     push_grid(rules, sample.time, values, sink);

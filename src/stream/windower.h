@@ -85,8 +85,10 @@ class Windower {
 
  private:
   struct Discovery;
+  struct DiscoverySample;
   class Ring;
 
+  static bool only_repeats(const std::vector<DiscoverySample>& samples);
   void discover(const WindowRules& rules, WindowSink& sink, bool at_end);
   void begin(const WindowRules& rules, ChannelNames channels, double period_ns);
   void map_schema(const Schema& schema);
@@ -103,6 +105,7 @@ class Windower {
   std::uint16_t channel_count_ = 0;
   bool identity_ = false;  // the schema's order is ours
   std::uint64_t schema_hash_ = 0;
+  std::uint16_t schema_size_ = 0;  // a hash alone could be made to collide
   TimeNs newest_ = 0;
   WindowerCounts counts_;
   ChannelNames channels_;

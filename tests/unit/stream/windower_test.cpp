@@ -133,19 +133,56 @@ TEST_CASE("Windower finds rate and channels from the first samples", "[stream][w
   }
 }
 
-TEST_CASE("Windower finds the rate behind batched stamps", "[stream][windower]") {
+TEST_CASE("Windower finds the rate behind stamps that groups share", "[stream][windower]") {
+  for (const int size : {2, 4, 7, 8, 10, 16, 20, 50, 100}) {
+    INFO(size);
+    const WindowRules r = rules(nullptr, 0);
+    Windower windower;
+    Collect sink;
+    float value = 0;
+    for (int group = 0; group < 8; ++group) {
+      for (int i = 0; i < size; ++i) {
+        windower.push(r, schema({"a"}), group * size * 10 * kMs, std::array{value++}, sink);
+      }
+    }
+    if (8 * size < 32) windower.flush(r, sink);
+    CHECK(windower.rate_hz() == Approx(100));
+    CHECK(windower.counts().excess == 0);
+    CHECK(windower.counts().duplicate == 0);
+    REQUIRE(sink.windows.size() > 3);
+    CHECK(sink.windows[3].values == std::vector<float>{6, 7, 8, 9});
+  }
+}
+
+TEST_CASE("Windower is not misled by a sender that sends everything twice", "[stream][windower]") {
   const WindowRules r = rules(nullptr, 0);
   Windower windower;
   Collect sink;
-  float value = 0;
-  for (int group = 0; group < 20; ++group) {
-    for (int i = 0; i < 4; ++i) {
-      windower.push(r, schema({"a"}), group * 20 * kMs, std::array{value++}, sink);
+  for (int i = 0; i < 40; ++i) {
+    for (int again = 0; again < 2; ++again) {
+      windower.push(r, schema({"a"}), i * 10 * kMs, std::array{static_cast<float>(i)}, sink);
     }
   }
-  CHECK(windower.rate_hz() == Approx(200));
-  REQUIRE(sink.windows.size() > 10);
-  CHECK(sink.windows[10].values == std::vector<float>{20, 21, 22, 23});
+  CHECK(windower.rate_hz() == Approx(100));
+  CHECK(windower.counts().duplicate == 40);
+  CHECK(sink.windows.size() == 19);
+}
+
+TEST_CASE("Windower holds a bounded number of samples that do not tell the rate",
+          "[stream][windower][hostile]") {
+  const WindowRules r = rules(nullptr, 0);
+  Windower windower;
+  Collect sink;
+  for (int i = 0; i < 20'000; ++i) {
+    windower.push(r, schema({"a"}), 5, std::array{static_cast<float>(i)}, sink);
+    REQUIRE(windower.bytes() < 200'000);
+  }
+  CHECK_FALSE(windower.discovered());
+  Windower fast;  // a nanosecond apart: no sensor
+  for (int i = 0; i < 2000; ++i) {
+    fast.push(r, schema({"a"}), i, std::array{static_cast<float>(i)}, sink);
+  }
+  CHECK_FALSE(fast.discovered());
 }
 
 TEST_CASE("Windower gives a recording too short for a rate up at its end", "[stream][windower]") {
