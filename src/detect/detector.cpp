@@ -13,18 +13,6 @@ bool all_finite(std::span<const float> values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
-/// While a stream's normaliser is learned its state holds double moments, each as two floats.
-constexpr std::size_t kMomentFloats = 6;
-
-void put(std::span<float> at, double value) {
-  at[0] = static_cast<float>(value);
-  at[1] = static_cast<float>(value - static_cast<double>(at[0]));
-}
-
-double get(std::span<const float> at) {
-  return static_cast<double>(at[0]) + static_cast<double>(at[1]);
-}
-
 /// Each channel's part of the whole; equal parts when there is nothing to part.
 std::vector<double> shares_of(const std::vector<double>& energies) {
   double total = 0;
@@ -41,8 +29,11 @@ class ComposedDetector final : public Detector {
     const DetectorInfo& info = parts_.info;
     const std::size_t span = info.learn_windows;
     if (!parts_.calibration) {
-      // An online member's span: a tenth for the normaliser, memory to the half, then scores.
-      normaliser_windows_ = info.normaliser == NormaliserKind::kStream ? span / 10 : 0;
+      // An online member's span: a quarter for the normaliser, memory to the half, then scores.
+      // The normaliser needs more than a few windows: an unlucky tenth would set the floors of
+      // the member far off for the stream's whole life. It cannot have the half: the memory is of
+      // normalised windows, so it starts after it, and half is needed to calibrate.
+      normaliser_windows_ = info.normaliser == NormaliserKind::kStream ? span / 4 : 0;
       memory_windows_ = span / 2;
     } else {
       normaliser_windows_ = info.normaliser == NormaliserKind::kStream ? span : 0;
@@ -58,9 +49,10 @@ class ComposedDetector final : public Detector {
         channels > 0 && (parts_.info.channels.empty() || parts_.info.channels.size() == channels),
         "detector: start() with other channels than the detector's");
     StreamState state;
-    if (normaliser_windows_ > 0) state.normaliser.assign(channels * kMomentFloats, 0.0F);
     state.member = parts_.member->new_memory(channels);
-    if (!parts_.calibration) state.trial = std::make_unique<std::vector<float>>();
+    if (const std::size_t span = parts_.info.learn_windows; span > 0) {
+      state.learning = std::make_unique<Learning>(Learning{ScaleLearner(channels, span), {}});
+    }
     return state;
   }
 
@@ -72,28 +64,18 @@ class ComposedDetector final : public Detector {
 
   void learn(StreamState& state, std::span<const float> raw) const override {
     if (!all_finite(raw) || progress(state) >= 1) return;
+    if (!state.learning->scale.take(raw)) return;
     const std::size_t at = state.learned_windows++;
     if (at < normaliser_windows_) {
-      learn_normaliser(state, raw);
-      return;
+      if (state.learned_windows == normaliser_windows_) {
+        ChannelScale scale = state.learning->scale.scale();
+        state.normaliser = std::move(scale.mean);
+        state.normaliser.insert(state.normaliser.end(), scale.spread.begin(), scale.spread.end());
+      }
+    } else if (!parts_.calibration) {
+      learn_member(state, raw, at);
     }
-    if (parts_.calibration) return;
-    std::vector<float> normalised(raw.size());
-    normalise(state, raw, normalised);
-    if (at >= memory_windows_) {
-      nn::Matrix<float> window(1, static_cast<Eigen::Index>(normalised.size()));
-      std::copy(normalised.begin(), normalised.end(), window.data());
-      const StreamState* const states[] = {&state};
-      float trial = 0;
-      score(window, states, {&trial, 1});
-      state.trial->push_back(trial);
-    }
-    parts_.member->update(state.member, normalised);
-    if (state.learned_windows < parts_.info.learn_windows) return;
-    Result<Calibration> calibration = Calibration::fit(*state.trial);
-    ANOMALYD_CHECK(calibration.ok(), "detector: finite windows must score finite");
-    state.calibration = std::make_unique<Calibration>(std::move(calibration).value());
-    state.trial.reset();
+    if (state.learned_windows == parts_.info.learn_windows) finish(state);
   }
 
   void normalise(const StreamState& state, std::span<const float> raw,
@@ -190,24 +172,28 @@ class ComposedDetector final : public Detector {
     return ChannelScale::of(window_moments(raw, raw.size() / parts_.info.window_samples));
   }
 
-  void learn_normaliser(StreamState& state, std::span<const float> raw) const {
-    const std::size_t channels = state.normaliser.size() / kMomentFloats;
-    std::vector<ChannelMoments> moments = window_moments(raw, channels);
-    for (std::size_t c = 0; c < channels; ++c) {
-      const std::span<float> held =
-          std::span<float>(state.normaliser).subspan(c * kMomentFloats, kMomentFloats);
-      ChannelMoments sum{get(held), get(held.subspan(2)), get(held.subspan(4))};
-      sum.merge(moments[c]);
-      put(held, sum.count);
-      put(held.subspan(2), sum.mean);
-      put(held.subspan(4), sum.squares);
-      moments[c] = sum;
+  /// An online member's part of the span: `at` counts its windows from 0.
+  void learn_member(StreamState& state, std::span<const float> raw, std::size_t at) const {
+    std::vector<float> normalised(raw.size());
+    normalise(state, raw, normalised);
+    if (at >= memory_windows_) {
+      nn::Matrix<float> window(1, static_cast<Eigen::Index>(normalised.size()));
+      std::copy(normalised.begin(), normalised.end(), window.data());
+      const StreamState* const states[] = {&state};
+      float trial = 0;
+      score(window, states, {&trial, 1});
+      state.learning->scores.push_back(trial);
     }
-    if (state.learned_windows < normaliser_windows_) return;
-    const ChannelScale scale = ChannelScale::of(moments);
-    std::vector<float> learned = scale.mean;
-    learned.insert(learned.end(), scale.spread.begin(), scale.spread.end());
-    state.normaliser = std::move(learned);
+    parts_.member->update(state.member, normalised);
+  }
+
+  void finish(StreamState& state) const {
+    if (!parts_.calibration) {
+      Result<Calibration> calibration = Calibration::fit(state.learning->scores);
+      ANOMALYD_CHECK(calibration.ok(), "detector: finite windows must score finite");
+      state.calibration = std::make_unique<Calibration>(std::move(calibration).value());
+    }
+    state.learning.reset();
   }
 
   DetectorParts parts_;
@@ -219,7 +205,10 @@ class ComposedDetector final : public Detector {
 
 std::size_t StreamState::bytes() const {
   std::size_t total = (normaliser.capacity() + member.capacity()) * sizeof(float);
-  if (trial) total += sizeof(std::vector<float>) + trial->capacity() * sizeof(float);
+  if (learning) {
+    total +=
+        sizeof(Learning) + learning->scale.bytes() + learning->scores.capacity() * sizeof(float);
+  }
   if (calibration) total += sizeof(Calibration) + calibration->bytes();
   return total;
 }

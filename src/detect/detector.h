@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "detect/calibration.h"
+#include "detect/normaliser.h"
 #include "nn/types.h"
 
 namespace anomalyd::detect {
@@ -19,7 +20,8 @@ namespace anomalyd::detect {
 /// How sensor units become unit-free numbers.
 enum class NormaliserKind {
   kDomain,  ///< mean and spread of the training data, in the detector file: scores at once
-  kStream,  ///< mean and spread of each stream's own first `learn_windows` windows, then kept
+  kStream,  ///< mean and spread of each stream's own first `learn_windows` windows that move, then
+            ///< kept
   kWindow,  ///< each window to zero mean and unit variance a channel: loudness does not count
 };
 /// "domain", "stream", "window": in detector files, in configs and in the API.
@@ -36,19 +38,26 @@ struct DetectorInfo {
   std::size_t hop_samples = 64;
   NormaliserKind normaliser = NormaliserKind::kStream;
   std::size_t learn_windows = 0;  ///< windows a new stream is learned from; 0: none
+                                  ///< (of those that teach, see ScaleLearner)
   std::uint64_t seed = 0;
   std::string training_digest;  ///< of the windows it was fitted on; empty without a file
+};
+
+/// What a stream holds until it is learned, and no longer.
+struct Learning {
+  ScaleLearner scale;
+  std::vector<float> scores;  ///< of the span's calibrating part
 };
 
 /// A stream's own part of a detector: what was learned from it. Made by Detector::start(), owned
 /// by the shard, handed back to the same Detector only.
 struct StreamState {
-  std::uint32_t learned_windows = 0;
-  std::vector<float> normaliser;              ///< kStream: mean and spread of each channel
-  std::vector<float> member;                  ///< an online member's memory
-  std::unique_ptr<std::vector<float>> trial;  ///< scores of the learning span, until learned
-  std::unique_ptr<Calibration> calibration;   ///< when the file has none of its own
-  std::size_t bytes() const;                  ///< heap bytes held
+  std::uint32_t learned_windows = 0;         ///< of the span, those that taught
+  std::vector<float> normaliser;             ///< kStream: mean and spread of each channel
+  std::vector<float> member;                 ///< an online member's memory
+  std::unique_ptr<Learning> learning;        ///< until learned
+  std::unique_ptr<Calibration> calibration;  ///< when the file has none of its own
+  std::size_t bytes() const;                 ///< heap bytes held
 };
 
 /// Why a window scored as it did.
@@ -75,7 +84,8 @@ class Detector {
   virtual StreamState start(std::size_t channels) const = 0;
   /// Share of the learning span that has passed, 1 when the stream can be scored.
   virtual double progress(const StreamState& state) const = 0;
-  /// Takes one raw window of the learning span. Non-finite windows are ignored.
+  /// Takes one raw window of the learning span. Non-finite windows are ignored, and so are those
+  /// that teach nothing (ScaleLearner): while a stream is flat its progress stands still.
   virtual void learn(StreamState& state, std::span<const float> raw) const = 0;
 
   /// Writes the normalised window. Only when progress() is 1.

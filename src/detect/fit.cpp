@@ -148,38 +148,35 @@ std::string digest_of_windows(const std::vector<Matrix<float>>& recordings) {
   return text;
 }
 
-/// The fit's data: raw recordings, and each recording's own state where the normaliser has one.
+/// The fit's data: raw recordings, and each recording's own scale where the normaliser has one.
 class Material {
  public:
   Material(const std::vector<Matrix<float>>& recordings, const DetectorInfo& info)
-      : recordings_(recordings), info_(info) {}
-
-  /// What is left of each recording for the parts, after a kStream normaliser's learning span.
-  std::vector<Span> usable() const {
-    std::vector<Span> spans;
-    const auto learn = static_cast<Index>(info_.learn_windows);
-    for (std::size_t r = 0; r < recordings_.size(); ++r) {
-      if (recordings_[r].rows() > learn) spans.push_back({r, learn, recordings_[r].rows()});
+      : recordings_(recordings), info_(info) {
+    for (std::size_t r = 0; r < recordings.size(); ++r) {
+      const Index first = info.normaliser == NormaliserKind::kStream ? learn_recording(r) : 0;
+      if (recordings[r].rows() > first) usable_.push_back({r, first, recordings[r].rows()});
     }
-    return spans;
   }
 
-  /// Learns the scales: of the domain from the training part, or of each recording.
-  void learn(const std::vector<Span>& train) {
-    const std::size_t channels = info_.channels.size();
-    if (info_.normaliser == NormaliserKind::kDomain) {
-      std::vector<ChannelMoments> sum(channels);
-      for (const Span& span : train) add(span, sum);
-      scales_.assign(1, ChannelScale::of(sum));
-    } else if (info_.normaliser == NormaliserKind::kStream) {
-      for (std::size_t r = 0; r < recordings_.size(); ++r) {
-        std::vector<ChannelMoments> sum(channels);
-        const auto learned =
-            std::min(static_cast<Index>(info_.learn_windows), recordings_[r].rows());
-        add({r, 0, learned}, sum);
-        scales_.push_back(ChannelScale::of(sum));
-      }
+  /// What is left of each recording for the parts, after a kStream normaliser's learning span.
+  const std::vector<Span>& usable() const { return usable_; }
+
+  /// Learns the domain's scale from the training part, where it is what normalises.
+  Status learn_domain(const std::vector<Span>& train) {
+    if (info_.normaliser != NormaliserKind::kDomain) return Done{};
+    std::vector<ChannelMoments> sum(info_.channels.size());
+    for (const Span& span : train) add(span, sum);
+    scales_.assign(1, ChannelScale::of(sum));
+    for (std::size_t c = 0; c < sum.size(); ++c) {
+      if (scales_[0].spread[c] > 0) continue;
+      return refuse("the channel \"" + info_.channels[c] + "\" is flat (" +
+                    std::to_string(sum[c].mean) + ") in all of the " +
+                    std::to_string(windows_in(train)) +
+                    " training windows, which says nothing of what is normal: leave it out, or "
+                    "record while it moves");
     }
+    return Done{};
   }
 
   std::optional<ChannelScale> domain_scale() const {
@@ -212,6 +209,18 @@ class Material {
     return {windows.data() + row * windows.cols(), static_cast<std::size_t>(windows.cols())};
   }
 
+  /// Learns a recording's scale as its stream would; the first window after the learning span.
+  Index learn_recording(std::size_t recording) {
+    ScaleLearner learner(info_.channels.size(), info_.learn_windows);
+    std::size_t learned = 0;
+    Index row = 0;
+    for (; row < recordings_[recording].rows() && learned < info_.learn_windows; ++row) {
+      learned += learner.take(window(recording, row));
+    }
+    scales_.push_back(learner.scale());
+    return row;
+  }
+
   void add(const Span& span, std::vector<ChannelMoments>& sum) const {
     for (Index row = span.first; row < span.last; ++row) {
       const std::vector<ChannelMoments> moments =
@@ -222,7 +231,8 @@ class Material {
 
   const std::vector<Matrix<float>>& recordings_;
   const DetectorInfo& info_;
-  std::vector<ChannelScale> scales_;
+  std::vector<ChannelScale> scales_;  // one of the domain, or of each recording
+  std::vector<Span> usable_;
 };
 
 Result<Calibration> calibrate(const Member& member, const Matrix<float>& windows) {
@@ -263,21 +273,22 @@ Result<Fitted> fit_detector(const std::vector<Matrix<float>>& recordings,
   // Windows further apart than this share no sample.
   const auto gap =
       static_cast<Index>((info.window_samples + info.hop_samples - 1) / info.hop_samples);
-  const std::vector<Span> usable = material.usable();
+  const std::vector<Span>& usable = material.usable();
   const Split split = split_in_time(usable, gap);
   for (std::size_t part = 0; part < kParts; ++part) {
     const Index got = windows_in(split[part]);
     if (got >= static_cast<Index>(kLeast[part])) continue;
     std::string text = std::to_string(windows_in(usable)) + " windows";
     if (info.learn_windows > 0) {
-      text += " after the first " + std::to_string(info.learn_windows) + " of each recording";
+      text += " after the first " + std::to_string(info.learn_windows) +
+              " of each recording in which all channels move";
     }
     return refuse(text + " leave " + std::to_string(got) + " for " + kNames[part] +
                   ", which needs " + std::to_string(kLeast[part]) + ": expected at least " +
                   std::to_string(windows_needed(gap)) + " in one recording");
   }
 
-  material.learn(split[kTrain]);
+  if (Status status = material.learn_domain(split[kTrain]); !status.ok()) return status.error();
   FitReport report;
   report.train_windows = static_cast<std::size_t>(windows_in(split[kTrain]));
   report.validation_windows = static_cast<std::size_t>(windows_in(split[kValidation]));

@@ -42,7 +42,8 @@ struct Fitted {
 /// recording, raw, in time order. The last part of the time of each is held out, first for early
 /// stopping and then for the calibration, with a window's length of gap between the parts.
 /// Errors   kInvalidArgument: unknown kind, shapes that differ, too few windows (says how many
-///          are needed), non-finite values; cancelled.
+///          are needed), non-finite values, a channel that is flat in all training windows of
+///          a kDomain normaliser (names it); cancelled.
 Result<Fitted> fit_detector(const std::vector<nn::Matrix<float>>& recordings,
                             const FitOptions& options);
 

@@ -11,6 +11,15 @@ namespace {
 
 constexpr double kFlatShare = 1e-6;
 constexpr double kFlatSpread = 1e-30;  // below it, 1 / spread leaves float32
+constexpr double kFloorShare = 1e-3;   // of a flat channel's mean: what its spread is taken for
+constexpr double kFloorSpread = 1e-6;
+
+/// How far a channel at `mean` may be off without having moved: where float32 ends.
+double still_within(double mean) { return std::max(kFlatShare * std::abs(mean), kFlatSpread); }
+
+bool is_flat(const ChannelMoments& moments) {
+  return !(moments.spread() > still_within(moments.mean));
+}
 
 float normalised_value(float raw, double mean, double spread) {
   if (!std::isfinite(raw)) return std::numeric_limits<float>::quiet_NaN();
@@ -79,10 +88,18 @@ std::vector<ChannelMoments> window_moments(std::span<const float> window, std::s
 ChannelScale ChannelScale::of(std::span<const ChannelMoments> moments) {
   ChannelScale scale;
   for (const ChannelMoments& moment : moments) {
-    const double spread = moment.spread();
-    const bool is_flat = !(spread > std::max(kFlatShare * std::abs(moment.mean), kFlatSpread));
     scale.mean.push_back(static_cast<float>(moment.mean));
-    scale.spread.push_back(is_flat ? 0.0F : static_cast<float>(spread));
+    scale.spread.push_back(is_flat(moment) ? 0.0F : static_cast<float>(moment.spread()));
+  }
+  return scale;
+}
+
+ChannelScale ChannelScale::with_floor(std::span<const ChannelMoments> moments) {
+  ChannelScale scale = of(moments);
+  for (std::size_t c = 0; c < moments.size(); ++c) {
+    if (scale.spread[c] > 0) continue;
+    scale.spread[c] =
+        static_cast<float>(std::max(kFloorShare * std::abs(moments[c].mean), kFloorSpread));
   }
   return scale;
 }
@@ -100,6 +117,34 @@ void ChannelScale::undo(std::span<const float> normalised, std::span<float> raw)
     raw[i] = static_cast<float>(static_cast<double>(mean[c]) + static_cast<double>(normalised[i]) *
                                                                    static_cast<double>(spread[c]));
   }
+}
+
+ScaleLearner::ScaleLearner(std::size_t channels, std::size_t span_windows)
+    : moments_(channels), patience_(kPatienceSpans * span_windows) {}
+
+bool ScaleLearner::take(std::span<const float> window) {
+  const std::vector<ChannelMoments> moments = window_moments(window, moments_.size());
+  std::size_t moved = 0;
+  for (std::size_t c = 0; c < moments.size(); ++c) {
+    const double mean = moments[c].mean;
+    const bool is_off = !last_mean_.empty() && std::abs(mean - last_mean_[c]) > still_within(mean);
+    moved += !is_flat(moments[c]) || is_off;
+  }
+  last_mean_.resize(moments.size());
+  for (std::size_t c = 0; c < moments.size(); ++c) last_mean_[c] = moments[c].mean;
+  if (moved == 0) return false;
+  if (moved < moments.size() && patience_ > 0) {
+    --patience_;
+    return false;
+  }
+  for (std::size_t c = 0; c < moments.size(); ++c) moments_[c].merge(moments[c]);
+  return true;
+}
+
+ChannelScale ScaleLearner::scale() const { return ChannelScale::with_floor(moments_); }
+
+std::size_t ScaleLearner::bytes() const {
+  return moments_.capacity() * sizeof(ChannelMoments) + last_mean_.capacity() * sizeof(double);
 }
 
 void apply_scale(std::span<const float> mean_then_spread, std::span<const float> raw,

@@ -126,7 +126,7 @@ TEST_CASE("An explanation names the channel and what it should have been", "[det
 TEST_CASE("A window without any error shares the blame equally", "[detect][explain]") {
   const auto flat = nn::Matrix<float>::Constant(300, 64, 5.0F).eval();
   const auto detector =
-      fit_detector({flat}, options_of("pca", NormaliserKind::kDomain)).value().detector;
+      fit_detector({flat}, options_of("pca", NormaliserKind::kWindow)).value().detector;
   const StreamState state = detector->start(2);
   const Explanation why = detector->explain(state, row_of(flat, 0));
   CHECK(why.contributions == std::vector<double>{0.5, 0.5});

@@ -91,6 +91,21 @@ TEST_CASE("With the stream normaliser each recording teaches its own scale first
   }
 }
 
+TEST_CASE("A recording that begins with silence teaches from where it comes to life",
+          "[detect][fit]") {
+  const auto lively = machine(300, 32, 1);
+  nn::Matrix<float> late(400, 64);
+  late << nn::Matrix<float>::Zero(100, 64), lively;
+  const auto options = options_of("pca", NormaliserKind::kStream);
+  const auto expected = fit_detector({lively}, options).value();
+  const auto got = fit_detector({late}, options).value();
+  CHECK(got.report.train_windows == expected.report.train_windows);
+  const StreamState state = learned(*got.detector, late);
+  const auto fresh = machine(100, 32, 3);
+  CHECK(score_all(*got.detector, state, fresh) ==
+        score_all(*expected.detector, learned(*expected.detector, lively), fresh));
+}
+
 TEST_CASE("Held-out windows fall below a p-value about as often as it says",
           "[detect][fit][statistics]") {
   const auto result =
@@ -132,7 +147,11 @@ TEST_CASE("A fit that cannot be is refused with the reason", "[detect][fit][erro
               "fit: 40 windows leave 10 for the calibration, which needs 20: expected at least"));
   CHECK(holds(refusal({}, good), "0 windows"));
   CHECK(holds(refusal({machine(60, 32, 1)}, options_of("pca", NormaliserKind::kStream)),
-              "after the first 50 of each recording"));
+              "after the first 50 of each recording in which all channels move"));
+  auto stuck = machine(200, 32, 1);
+  for (Eigen::Index i = 1; i < stuck.size(); i += 2) stuck.data()[i] = 24;
+  CHECK(
+      holds(refusal({stuck}, good), "fit: the channel \"tach\" is flat (24.000000) in all of the"));
   CHECK(holds(refusal({machine(200, 16, 1)}, good), "windows of 32 values, expected 64"));
   auto broken = machine(200, 32, 1);
   broken(3, 5) = std::numeric_limits<float>::infinity();

@@ -57,6 +57,53 @@ TEST_CASE("A flat channel becomes zero whatever it holds", "[detect][normaliser]
   }
 }
 
+TEST_CASE("A scale that is kept gives a flat channel a floor", "[detect][normaliser]") {
+  ChannelMoments zero;
+  ChannelMoments level;
+  ChannelMoments lively;
+  for (int i = 0; i < 100; ++i) {
+    zero.add(0);
+    level.add(-24);
+    lively.add(i % 2);
+  }
+  const std::vector<ChannelMoments> moments{zero, level, lively};
+  const ChannelScale scale = ChannelScale::with_floor(moments);
+  CHECK(scale.spread == std::vector<float>{1e-6F, 0.024F, 0.5F});
+}
+
+TEST_CASE("Windows teach when every channel moves, or has moved since the one before",
+          "[detect][normaliser]") {
+  const std::vector<float> still{5, 0, 5, 0};
+  const std::vector<float> one_moves{5, 1, 5, 2};
+  const std::vector<float> both_move{4, 1, 6, 2};
+  ScaleLearner learner(2, 2);
+  for (int i = 0; i < 100; ++i) CHECK_FALSE(learner.take(still));
+  CHECK(learner.take(both_move));
+  CHECK_FALSE(learner.take(one_moves));
+  CHECK(learner.take(std::vector<float>{7, 3, 7, 3}));  // flat, but both stepped
+  CHECK_FALSE(learner.take(std::vector<float>{7, 3, 7, 3}));
+  const ChannelScale scale = learner.scale();
+  CHECK(scale.mean == std::vector<float>{6, 2.25F});
+  CHECK(scale.spread[0] == Approx(std::sqrt(1.5)));
+}
+
+TEST_CASE("A channel that never moves holds learning up for three spans, not for ever",
+          "[detect][normaliser]") {
+  ScaleLearner learner(2, 4);
+  const std::vector<float> still{5, 1.5F, 5, 1.5F};
+  const std::vector<float> one_moves{5, 1, 5, 2};
+  for (int i = 0; i < 12; ++i) {
+    CHECK_FALSE(learner.take(still));  // costs no patience
+    CHECK_FALSE(learner.take(one_moves));
+  }
+  CHECK(learner.take(one_moves));
+  CHECK(learner.take(one_moves));
+  for (int i = 0; i < 100; ++i) learner.take(still);
+  CHECK_FALSE(learner.take(still));
+  CHECK(learner.scale().mean == std::vector<float>{5, 1.5F});
+  CHECK(learner.scale().spread == std::vector<float>{0.005F, 0.5F});
+}
+
 TEST_CASE("What comes out is bounded, and NaN when what goes in is not finite",
           "[detect][normaliser][non-finite]") {
   const ChannelScale scale{{0.0F}, {1e-20F}};
