@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/stream_key.h"
+#include "base/text.h"
 
 namespace anomalyd::app::ctl {
 namespace {
@@ -25,6 +26,40 @@ TimeNs cut_at(TimeNs first, TimeNs last, double share) {
   const auto begin = static_cast<long double>(first);
   const auto length = static_cast<long double>(last) - begin;
   return static_cast<TimeNs>(begin + std::floor(length * static_cast<long double>(share)));
+}
+
+/// Reads all of `csv`; `times` are kept when they are asked for.
+Status look_over(ingest::CsvReader& csv, Recording& recording, std::vector<TimeNs>* times) {
+  recording.channels = csv.channels();
+  std::vector<float> values(recording.channels.size());
+  for (;;) {
+    TimeNs time = 0;
+    const Result<bool> row = csv.next(time, values);
+    if (!row.ok()) return row.error();
+    if (!row.value()) break;
+    if (!has_value(values)) continue;
+    const bool is_first = recording.samples++ == 0;
+    recording.first = is_first ? time : std::min(recording.first, time);
+    recording.last = is_first ? time : std::max(recording.last, time);
+    if (times != nullptr) times->push_back(time);
+  }
+  if (recording.samples == 0) return refuse(recording.path + ": no row with a value");
+  recording.earliest = recording.first;
+  recording.latest = recording.last;
+  return Done{};
+}
+
+/// Narrows what was counted of the whole recording to its share.
+void count_share(Recording& recording, std::span<const TimeNs> times) {
+  recording.samples = 0;
+  recording.earliest = recording.last;
+  recording.latest = recording.first;
+  for (const TimeNs time : times) {
+    if (time < recording.begin || time >= recording.end) continue;
+    ++recording.samples;
+    recording.earliest = std::min(recording.earliest, time);
+    recording.latest = std::max(recording.latest, time);
+  }
 }
 
 /// Collects what a Windower cuts.
@@ -93,11 +128,8 @@ Result<std::vector<std::string>> list_recordings(const std::vector<std::string>&
     std::vector<std::string> inside;
     fs::directory_iterator at(path, failed);
     for (; !failed && at != fs::directory_iterator(); at.increment(failed)) {
-      std::string extension = at->path().extension().string();
-      std::transform(extension.begin(), extension.end(), extension.begin(),
-                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
       std::error_code ignored;
-      if (extension == ".csv" && at->is_regular_file(ignored))
+      if (equals_any_case(at->path().extension().string(), ".csv") && at->is_regular_file(ignored))
         inside.push_back(at->path().string());
     }
     if (failed) return Error{ErrorCode::kUnavailable, path + ": " + failed.message()};
@@ -121,44 +153,19 @@ Result<RecordingReader> RecordingReader::open(const std::string& path,
 
   auto first_pass = ingest::CsvReader::open(path, csv_options);
   if (!first_pass.ok()) return first_pass.error();
-  ingest::CsvReader csv = std::move(first_pass).value();
   Recording recording;
   recording.path = path;
-  recording.channels = csv.channels();
-  std::vector<float> values(recording.channels.size());
-  std::vector<TimeNs> times;  // only needed for a share: the cut is known at the end
   const bool is_cut = options.from_share > 0 || options.to_share < 1;
-  bool any = false;
-  for (;;) {
-    TimeNs time = 0;
-    const Result<bool> row = csv.next(time, values);
-    if (!row.ok()) return row.error();
-    if (!row.value()) break;
-    if (!has_value(values)) continue;
-    recording.first = any ? std::min(recording.first, time) : time;
-    recording.last = any ? std::max(recording.last, time) : time;
-    any = true;
-    ++recording.samples;
-    if (is_cut) times.push_back(time);
+  std::vector<TimeNs> times;  // only needed for a share: the cut is known at the end
+  if (Status seen = look_over(first_pass.value(), recording, is_cut ? &times : nullptr);
+      !seen.ok()) {
+    return seen.error();
   }
-  if (!any) return refuse(path + ": no row with a value");
   recording.begin = cut_at(recording.first, recording.last, options.from_share);
   recording.end = options.to_share < 1 ? cut_at(recording.first, recording.last, options.to_share)
                                        : std::numeric_limits<TimeNs>::max();
-  recording.earliest = recording.first;
-  recording.latest = recording.last;
-  if (is_cut) {
-    recording.samples = 0;
-    recording.earliest = recording.last;
-    recording.latest = recording.first;
-    for (const TimeNs time : times) {
-      if (time < recording.begin || time >= recording.end) continue;
-      ++recording.samples;
-      recording.earliest = std::min(recording.earliest, time);
-      recording.latest = std::max(recording.latest, time);
-    }
-    if (recording.samples == 0) return refuse(path + ": no sample in this share of it");
-  }
+  if (is_cut) count_share(recording, times);
+  if (recording.samples == 0) return refuse(path + ": no sample in this share of it");
   auto second_pass = ingest::CsvReader::open(path, csv_options);
   if (!second_pass.ok()) return second_pass.error();
   return RecordingReader(std::move(second_pass).value(), std::move(recording));
@@ -166,7 +173,7 @@ Result<RecordingReader> RecordingReader::open(const std::string& path,
 
 Result<bool> RecordingReader::next(TimeNs& time, std::span<float> values) {
   for (;;) {
-    const Result<bool> row = csv_.next(time, values);
+    Result<bool> row = csv_.next(time, values);
     if (!row.ok() || !row.value()) return row;
     if (has_value(values) && time >= recording_.begin && time < recording_.end) return true;
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/text.h"
 #include "ingest/gzip.h"
 
 namespace anomalyd::app::ctl {
@@ -33,10 +34,7 @@ std::optional<std::uint64_t> number_behind(std::string_view text, std::string_vi
 /// Seconds of a Retry-After; the other form, a date, counts as not given.
 std::optional<nanoseconds> retry_after(const http::Response& response) {
   for (const http::Parameter& header : response.headers) {
-    std::string name = header.name;
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    if (name != "retry-after") continue;
+    if (!equals_any_case(header.name, "Retry-After")) continue;
     std::int64_t seconds = 0;
     const char* const last = header.value.data() + header.value.size();
     const auto [end, ec] = std::from_chars(header.value.data(), last, seconds);
@@ -261,7 +259,7 @@ Status Sender::send_range(const SendBatch& batch, std::size_t first, std::size_t
                           const Sleep& sleep) {
   while (first < last) {
     const std::size_t end = first + std::min(last - first, max_rows_);
-    const Status sent = send_rows(batch, first, end, sleep);
+    Status sent = send_rows(batch, first, end, sleep);
     if (!sent.ok()) return sent;
     first = end;
   }

@@ -13,4 +13,9 @@ inline bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || 
 
 bool has_control(std::string_view text);
 
+/// ASCII's capitals in lower case, whatever the locale; other bytes as they are.
+inline char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+/// Equal but for ASCII's case, as header names are.
+bool equals_any_case(std::string_view a, std::string_view b);
+
 }  // namespace anomalyd

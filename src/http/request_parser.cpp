@@ -7,6 +7,8 @@
 #include <boost/beast/version.hpp>
 #include <limits>
 
+#include "base/text.h"
+
 namespace anomalyd::http {
 
 namespace beast = boost::beast;
@@ -17,16 +19,8 @@ namespace {
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
-bool equal_ignoring_case(std::string_view a, std::string_view lower) {
-  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(), [](char x, char y) {
-    return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y;
-  });
-}
-
 void make_lower(std::string& text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  }
+  std::transform(text.begin(), text.end(), text.begin(), to_lower);
 }
 
 bool is_printable_ascii(std::string_view text) {
@@ -120,7 +114,7 @@ void RequestParser::Reader::on_field_impl(beast_http::field name, beast::string_
       append_list(request_->accept, value);
       break;
     case beast_http::field::expect:
-      if (!equal_ignoring_case(value, "100-continue")) {
+      if (!equals_any_case(value, "100-continue")) {
         refuse(417, "request header: Expect: only 100-continue is known");
       }
       expects_continue_ = true;
@@ -128,7 +122,7 @@ void RequestParser::Reader::on_field_impl(beast_http::field name, beast::string_
     case beast_http::field::transfer_encoding:
       // Beast looks only whether `chunked` comes last: "gzip, chunked" would pass as chunked, and
       // "gzip" as no body at all.
-      if (!equal_ignoring_case(value, "chunked")) {
+      if (!equals_any_case(value, "chunked")) {
         refuse(501, "request header: Transfer-Encoding: only chunked is known");
       }
       break;

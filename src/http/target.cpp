@@ -28,10 +28,7 @@ std::string byte_name(char c) {
 
 bool starts_with_http(std::string_view target) {
   constexpr std::string_view kScheme = "http://";
-  return target.size() >= kScheme.size() &&
-         std::equal(kScheme.begin(), kScheme.end(), target.begin(), [](char want, char got) {
-           return want == (got >= 'A' && got <= 'Z' ? static_cast<char>(got + 32) : got);
-         });
+  return equals_any_case(target.substr(0, kScheme.size()), kScheme);
 }
 
 }  // namespace

@@ -61,5 +61,16 @@ TEST_CASE("Control characters are those of ASCII", "[base][text]") {
   CHECK_FALSE(has_control(""));
 }
 
+TEST_CASE("Case is that of ASCII letters alone", "[base][text]") {
+  for (int byte = 0; byte < 256; ++byte) {
+    const int lower = byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte;
+    CHECK(to_lower(static_cast<char>(byte)) == static_cast<char>(lower));
+  }
+  CHECK(equals_any_case("Retry-After", "retry-aFTER"));
+  CHECK_FALSE(equals_any_case("Retry-After", "Retry-Afte"));
+  CHECK_FALSE(equals_any_case("[", "{"));
+  CHECK_FALSE(equals_any_case("@", "`"));
+}
+
 }  // namespace
 }  // namespace anomalyd
