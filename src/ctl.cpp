@@ -268,10 +268,7 @@ void add_check_config(Commands& commands) {
   });
 }
 
-}  // namespace
-
-int main(int argc, char* argv[]) {
-  signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error on the stream
+int parse_and_run(int argc, char* argv[]) {
   CLI::App cli{"Works with anomalyd: trains detectors, feeds the daemon, asks it"};
   cli.set_version_flag("--version",
                        std::string(app::kVersion) + " (" + std::string(app::kRevision) + ")");
@@ -283,25 +280,32 @@ int main(int argc, char* argv[]) {
       "ANOMALYD_URL is the daemon's address for replay without --to and the queries without "
       "--url.");
   Commands commands{cli, {}};
+  add_train(commands);
+  add_inspect(commands);
+  add_score(commands);
+  add_replay(commands);
+  add_simulate(commands);
+  add_queries(commands);
+  add_check_config(commands);
   try {
-    add_train(commands);
-    add_inspect(commands);
-    add_score(commands);
-    add_replay(commands);
-    add_simulate(commands);
-    add_queries(commands);
-    add_check_config(commands);
-    try {
-      cli.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      return cli.exit(error) == 0 ? ctl::kOk : ctl::kUsage;
-    }
-    ctl::Console console{std::cout, std::cerr, isatty(STDERR_FILENO) == 1};
-    const int status = commands.run(console);
-    std::cout.flush();
-    if (std::cout || status != ctl::kOk) return status;
-    std::cerr << "anomalyctl: standard output cannot be written\n";
-    return ctl::kFailed;
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return cli.exit(error) == 0 ? ctl::kOk : ctl::kUsage;
+  }
+  ctl::Console console{std::cout, std::cerr, isatty(STDERR_FILENO) == 1};
+  const int status = commands.run(console);
+  std::cout.flush();
+  if (std::cout || status != ctl::kOk) return status;
+  std::cerr << "anomalyctl: standard output cannot be written\n";
+  return ctl::kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
+  signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error on the stream
+  try {
+    return parse_and_run(argc, argv);
   } catch (const std::exception& error) {
     std::cerr << "anomalyctl: " << error.what() << "\n";
     return ctl::kFailed;

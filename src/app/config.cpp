@@ -351,9 +351,9 @@ std::filesystem::path default_models() {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) return "/usr/share/anomalyd/models";
   const std::filesystem::path bin = program.parent_path();
-  const auto installed = (bin / "../share/anomalyd/models").lexically_normal();
+  auto installed = (bin / "../share/anomalyd/models").lexically_normal();
   // build/<preset>/bin/anomalyd of a source tree.
-  const auto source = (bin / "../../../models").lexically_normal();
+  auto source = (bin / "../../../models").lexically_normal();
   if (!std::filesystem::is_directory(installed, failed) &&
       std::filesystem::is_directory(source, failed)) {
     return source;

@@ -61,9 +61,9 @@ struct DomainConfig {
 struct Config {
   http::ServerOptions http;  ///< [http]: listen = "127.0.0.1:8420", threads, workers, limits
   std::string listen = "127.0.0.1:8420";
-  ingest::CodecLimits ingest{.max_future_ns = 24 * 3600 * kNsPerSecond};  ///< [ingest]
-  std::size_t max_decompressed_bytes = 64UL << 20U;                       ///< [ingest]
-  std::size_t shards = 1;                                                 ///< [stream]
+  ingest::CodecLimits ingest{.max_future_ns = TimeNs{24} * 3600 * kNsPerSecond};  ///< [ingest]
+  std::size_t max_decompressed_bytes = 64UL << 20U;                               ///< [ingest]
+  std::size_t shards = 1;                                                         ///< [stream]
   std::size_t queue_samples = 4UL << 20U;         ///< [stream] waiting for one shard
   std::size_t max_streams = 200'000;              ///< [stream]
   std::size_t score_history_bytes = 64UL << 20U;  ///< [stream] for all streams together

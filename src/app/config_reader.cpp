@@ -198,14 +198,15 @@ bool Section::texts(std::string_view key, std::vector<std::string>& values, std:
   bool is_good = true;
   for (const toml::node& element : *list) {
     const auto* text = element.as_string();
-    const std::string wrong = text == nullptr
-                                  ? std::string(kind_of(element)) + ", expected a string"
-                                  : accept(text->get());
-    if (wrong.empty()) {
-      read.push_back(text->get());
-    } else {
+    if (text == nullptr) {
+      problems_.add(element.source(), path_of(key),
+                    std::string(kind_of(element)) + ", expected a string");
+      is_good = false;
+    } else if (const std::string wrong = accept(text->get()); !wrong.empty()) {
       problems_.add(element.source(), path_of(key), wrong);
       is_good = false;
+    } else {
+      read.push_back(text->get());
     }
   }
   if (is_good) values = std::move(read);

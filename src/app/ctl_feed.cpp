@@ -112,7 +112,7 @@ Result<TimeNs> parse_start(std::string_view text, const Clock& clock) {
   TimeNs ns = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), ns);
   if (ec == std::errc() && end == text.data() + text.size()) return ns;
-  const Result<TimeNs> time = parse_rfc3339(text);
+  Result<TimeNs> time = parse_rfc3339(text);
   if (time.ok()) return time;
   return Error{
       ErrorCode::kInvalidArgument,
@@ -132,10 +132,10 @@ Status feed(Interleaver& samples, Sender& sender, const Pace& pace, std::size_t 
       if (due < 9.2e18) horizon = pace.begin + static_cast<TimeNs>(passed * pace.speed);
     }
     batch.clear();
-    const Status filled = samples.fill(batch, std::min(batch_rows, sender.max_rows()), horizon);
+    Status filled = samples.fill(batch, std::min(batch_rows, sender.max_rows()), horizon);
     if (!filled.ok()) return filled;
     if (batch.size() > 0) {
-      const Status taken = sender.send(batch, sleep);
+      Status taken = sender.send(batch, sleep);
       if (!taken.ok()) return taken;
       sent.fetch_add(batch.size(), std::memory_order_relaxed);
     }

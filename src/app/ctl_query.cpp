@@ -48,7 +48,7 @@ std::string join(const Json& values) {
   return text;
 }
 
-struct Answer {
+struct Answer {  // NOLINT(bugprone-exception-escape): nlohmann's destructor, which does not throw
   std::string body;  ///< as the server wrote it
   Json json;
 };
@@ -130,7 +130,9 @@ int with_client(const Options& options, Console& console,
 /// An object as one row a member: name and value, those of objects in it as "outer.inner".
 void add_members(Table& table, const std::string& prefix, const Json& object) {
   for (const auto& [name, value] : object.items()) {
-    const std::string full = prefix.empty() ? name : prefix + "." + name;
+    std::string full = prefix;
+    if (!full.empty()) full += '.';
+    full += name;
     if (value.is_object()) {
       add_members(table, full, value);
     } else if (value.is_array()) {

@@ -150,11 +150,12 @@ Response write_lines(Engine& engine, const Dialect& dialect, Request& request) {
     engine.metrics().count_refused(Refusal::kNotReady);
     return retry_later("the daemon is starting or stopping");
   }
-  const std::string* precision = request.parameter("precision");
-  const auto unit = dialect.unit_ns(precision == nullptr ? std::string_view() : *precision);
+  const std::string* given = request.parameter("precision");
+  const std::string precision = given == nullptr ? std::string() : *given;
+  const auto unit = dialect.unit_ns(precision);
   if (!unit) {
     return problem(400, "query parameter precision: expected " + std::string(dialect.precisions) +
-                            ", got '" + precision->substr(0, 32) + "'");
+                            ", got '" + precision.substr(0, 32) + "'");
   }
   if (auto refused = unpack(engine, request)) return std::move(*refused);
   ingest::Decoded decoded;

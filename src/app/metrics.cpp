@@ -108,7 +108,8 @@ prometheus::Counter& Metrics::alert_transitions(std::string_view domain, std::st
 
 void Metrics::reloaded(bool successful, TimeNs now) {
   reload_successful_->Set(successful ? 1 : 0);
-  if (successful) reload_time_->Set(static_cast<double>(now / 1'000'000) / 1000);
+  const TimeNs now_ms = now / 1'000'000;
+  if (successful) reload_time_->Set(static_cast<double>(now_ms) / 1000);
 }
 
 }  // namespace anomalyd::app

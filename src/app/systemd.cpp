@@ -31,7 +31,7 @@ std::chrono::microseconds watchdog_interval() {
 }
 
 bool stderr_is_journal() {
-  const char* stream = std::getenv("JOURNAL_STREAM");
+  const char* stream = std::getenv("JOURNAL_STREAM");  // NOLINT(concurrency-mt-unsafe): not set
   struct stat stat {};
   if (stream == nullptr || fstat(STDERR_FILENO, &stat) != 0) return false;
   return std::to_string(stat.st_dev) + ":" + std::to_string(stat.st_ino) == stream;
