@@ -139,9 +139,7 @@ int run(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
-int main(int argc, char* argv[]) {
+int parse_and_run(int argc, char* argv[]) {
   Flags flags;
   CLI::App cli{"Sensor-stream anomaly detection daemon"};
   cli.set_version_flag("--version",
@@ -159,8 +157,14 @@ int main(int argc, char* argv[]) {
   } catch (const CLI::ParseError& error) {
     return cli.exit(error) == 0 ? 0 : kExitUsage;
   }
+  return run(flags);
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
   try {
-    return run(flags);
+    return parse_and_run(argc, argv);
   } catch (const std::exception& error) {
     std::cerr << "anomalyd: " << error.what() << "\n";
     return kExitFailure;

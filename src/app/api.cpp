@@ -160,6 +160,63 @@ struct StreamCursor {
   std::string text() const { return std::to_string(shard) + "." + std::to_string(number); }
 };
 
+/// What a listing of streams asks for; its texts are those of the query.
+struct StreamFilter {
+  std::optional<std::string> state;
+  std::optional<std::string> domain;
+  std::optional<std::string> name;
+
+  static Result<StreamFilter> of(const Request& request) {
+    const auto wanted = [&](std::string_view parameter) {
+      const std::string* value = request.parameter(parameter);
+      return value == nullptr ? std::nullopt : std::optional(*value);
+    };
+    StreamFilter filter{wanted("state"), wanted("domain"), wanted("name")};
+    if (filter.state && !is_state(*filter.state)) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "query parameter state: expected learning, normal, anomalous, degraded or "
+                   "excluded, got '" +
+                       filter.state->substr(0, 32) + "'"};
+    }
+    return filter;
+  }
+
+  bool takes(const stream::Stream& stream) const {
+    if (state && to_string(stream.state()) != *state) return false;
+    if (domain && (stream.domain == nullptr || stream.domain->name != *domain)) return false;
+    return !name || StreamKey::parse(stream.key).value().name() == *name;
+  }
+
+ private:
+  static bool is_state(std::string_view text) {
+    for (std::size_t i = 0; i < stream::kStates; ++i) {
+      if (to_string(static_cast<stream::State>(i)) == text) return true;
+    }
+    return false;
+  }
+};
+
+/// Streams of one shard, and how far the shard was looked through for them.
+struct StreamsFound {
+  json streams = json::array();
+  std::size_t next = 0;
+  bool is_end = false;
+};
+
+StreamsFound find_streams(const stream::ShardStreams& shard, const StreamFilter& filter,
+                          std::size_t from, std::size_t most) {
+  StreamsFound found;
+  const auto& all = shard.streams();
+  const std::size_t stop = std::min(all.size(), from + kStreamsAQuestion);
+  std::size_t i = from;
+  for (; i < stop && found.streams.size() < most; ++i) {
+    if (filter.takes(all[i])) found.streams.push_back(describe(all[i]));
+  }
+  found.next = i;
+  found.is_end = i >= all.size();
+  return found;
+}
+
 Response list_streams(Engine& engine, Request& request) {
   const Status known = only_parameters(request, {"limit", "cursor", "state", "domain", "name"});
   if (!known.ok()) return bad_request(known.error());
@@ -171,54 +228,18 @@ Response list_streams(Engine& engine, Request& request) {
     if (!parsed) return problem(400, "query parameter cursor: not one that this server gave");
     at = *parsed;
   }
-  const auto wanted = [&](std::string_view name) -> std::optional<std::string> {
-    const std::string* value = request.parameter(name);
-    return value == nullptr ? std::nullopt : std::optional(*value);
-  };
-  const auto state = wanted("state");
-  const auto domain = wanted("domain");
-  const auto name = wanted("name");
-  if (state) {
-    bool found = false;
-    for (std::size_t i = 0; i < stream::kStates; ++i) {
-      found = found || to_string(static_cast<stream::State>(i)) == *state;
-    }
-    if (!found) {
-      return problem(400,
-                     "query parameter state: expected learning, normal, anomalous, degraded "
-                     "or excluded, got '" +
-                         state->substr(0, 32) + "'");
-    }
-  }
+  const Result<StreamFilter> filter = StreamFilter::of(request);
+  if (!filter.ok()) return bad_request(filter.error());
 
-  struct Part {
-    json found = json::array();
-    std::size_t next = 0;
-    bool end = false;
-  };
   json streams = json::array();
   while (at.shard < engine.shards() && streams.size() < limit.value()) {
-    const std::size_t room = limit.value() - streams.size();
-    auto part = engine.ask<Part>(
-        at.shard, [from = at.number, room, state, domain, name](const stream::ShardStreams& shard) {
-          Part answer;
-          const auto& all = shard.streams();
-          std::size_t i = from;
-          const std::size_t stop = std::min(all.size(), from + kStreamsAQuestion);
-          for (; i < stop && answer.found.size() < room; ++i) {
-            const stream::Stream& stream = all[i];
-            if (state && to_string(stream.state()) != *state) continue;
-            if (domain && (stream.domain == nullptr || stream.domain->name != *domain)) continue;
-            if (name && StreamKey::parse(stream.key).value().name() != *name) continue;
-            answer.found.push_back(describe(stream));
-          }
-          answer.next = i;
-          answer.end = i >= all.size();
-          return answer;
-        });
+    auto part = engine.ask<StreamsFound>(
+        at.shard,
+        [filter = filter.value(), from = at.number, room = limit.value() - streams.size()](
+            const stream::ShardStreams& shard) { return find_streams(shard, filter, from, room); });
     if (!part) return not_ready();
-    for (json& stream : part->found) streams.push_back(std::move(stream));
-    at = part->end ? StreamCursor{at.shard + 1, 0} : StreamCursor{at.shard, part->next};
+    for (json& stream : part->streams) streams.push_back(std::move(stream));
+    at = part->is_end ? StreamCursor{at.shard + 1, 0} : StreamCursor{at.shard, part->next};
   }
   const bool more = at.shard < engine.shards();
   return ok({{"streams", std::move(streams)}, {"next", more ? json(at.text()) : json(nullptr)}});
@@ -373,11 +394,11 @@ Response get_status(Engine& engine, Request& request) {
     states[std::string(to_string(static_cast<stream::State>(i)))] = census.by_state[i];
   }
   const AlertWriter& writer = engine.alert_writer();
+  const TimeNs uptime_ms = (engine.clock().now() - engine.started_at()) / 1'000'000;
   return ok({{"version", kVersion},
              {"revision", kRevision},
              {"started_at", to_rfc3339(engine.started_at())},
-             {"uptime_seconds",
-              static_cast<double>((engine.clock().now() - engine.started_at()) / 1'000'000) / 1000},
+             {"uptime_seconds", static_cast<double>(uptime_ms) / 1000},
              {"ready", engine.ready()},
              {"streams", std::move(states)},
              {"alerts", {{"pending", census.pending}, {"firing", census.firing}}},
