@@ -182,41 +182,7 @@ void Resampler::fill_hole(std::int64_t slots, std::span<const float> after, Slot
 void Resampler::drain(const GridRules& rules, bool all, SlotSink& sink) {
   std::size_t taken = 0;
   std::vector<Held>& held = *held_;
-  while (taken < held.size()) {
-    const Held& head = held[taken];
-    const bool waited =
-        all || newest_ - head.time >= rules.lateness_ns || held.size() - taken > rules.max_held;
-    // The rest of an incomplete sample comes next or not at all.
-    if (!complete(head.values) && held.size() - taken == 1 && !waited) break;
-    if (!started()) {
-      restart(rules, head.time, head.values, sink);
-      ++taken;
-      continue;
-    }
-    const double error = slots_after_next(rules, head.time);
-    if (error > latest(rules)) {
-      const TimeNs missing = slot_time(rules, 0);
-      if (!waited && newest_ - missing < rules.lateness_ns) break;
-      if (error * rules.period_ns > static_cast<double>(rules.max_gap_ns) ||
-          error > static_cast<double>(rules.max_filled)) {
-        const bool full = held.size() - taken > rules.max_held;
-        if (!all && !full && !confirms(rules, head, held.size() - taken - 1)) break;
-        restart(rules, head.time, head.values, sink);
-        ++taken;
-        continue;
-      }
-      fill_hole(static_cast<std::int64_t>(std::llround(error)), head.values, sink);
-    }
-    const double placed_error = slots_after_next(rules, head.time);
-    if (placed_error < earliest()) {
-      note_stamp(head.time);
-      ++excess_;
-      ++excess_in_a_row_;
-    } else {
-      place(rules, head.time, head.values, placed_error, sink);
-    }
-    ++taken;
-  }
+  while (taken < held.size() && place_held(rules, taken, all, sink)) ++taken;
   held.erase(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(taken));
   if (taken > 0 && held.size() == 1 && ++lonely_ > kLonely) {
     ++excess_;
@@ -225,6 +191,40 @@ void Resampler::drain(const GridRules& rules, bool all, SlotSink& sink) {
   }
   if (held.size() != 1) lonely_ = 0;
   if (held.empty()) held_.reset();
+}
+
+bool Resampler::place_held(const GridRules& rules, std::size_t at, bool all, SlotSink& sink) {
+  const Held& head = (*held_)[at];
+  const std::size_t after = held_->size() - at - 1;
+  const bool full = after >= rules.max_held;
+  const bool waited = all || full || newest_ - head.time >= rules.lateness_ns;
+  // The rest of an incomplete sample comes next or not at all.
+  if (!complete(head.values) && after == 0 && !waited) return false;
+  if (!started()) {
+    restart(rules, head.time, head.values, sink);
+    return true;
+  }
+  const double error = slots_after_next(rules, head.time);
+  if (error > latest(rules)) {
+    const TimeNs missing = slot_time(rules, 0);
+    if (!waited && newest_ - missing < rules.lateness_ns) return false;
+    if (error * rules.period_ns > static_cast<double>(rules.max_gap_ns) ||
+        error > static_cast<double>(rules.max_filled)) {
+      if (!all && !full && !confirms(rules, head, after)) return false;
+      restart(rules, head.time, head.values, sink);
+      return true;
+    }
+    fill_hole(static_cast<std::int64_t>(std::llround(error)), head.values, sink);
+  }
+  const double placed_error = slots_after_next(rules, head.time);
+  if (placed_error < earliest()) {
+    note_stamp(head.time);
+    ++excess_;
+    ++excess_in_a_row_;
+  } else {
+    place(rules, head.time, head.values, placed_error, sink);
+  }
+  return true;
 }
 
 bool Resampler::confirms(const GridRules& rules, const Held& head, std::size_t after) const {

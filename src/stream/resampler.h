@@ -85,6 +85,8 @@ class Resampler {
   void restart(const GridRules& rules, TimeNs time, std::span<const float> values, SlotSink& sink);
   Arrival hold(TimeNs time, std::span<const float> values);
   void drain(const GridRules& rules, bool all, SlotSink& sink);
+  /// Places the held sample at `at`, or drops it as one too many. False when it must wait.
+  bool place_held(const GridRules& rules, std::size_t at, bool all, SlotSink& sink);
   void fill_hole(std::int64_t slots, std::span<const float> after, SlotSink& sink);
 
   TimeNs anchor_ = 0;         // event time of slot 0 plus the phase's whole part
