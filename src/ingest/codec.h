@@ -15,7 +15,7 @@ namespace anomalyd::ingest {
 enum class Reason : std::uint8_t {
   kSyntax,   ///< does not parse
   kKey,      ///< name, label or channel that cannot be one (see name_is_valid)
-  kTime,     ///< no time, or outside int64 nanoseconds
+  kTime,     ///< no time, or one that CodecLimits does not admit
   kValue,    ///< not a finite float32, or no number among the fields
   kTooMany,  ///< more channels, labels, depth or rows than allowed
   kReasons,  // the number of reasons
@@ -40,6 +40,11 @@ struct Decoded {
 };
 inline constexpr std::size_t kMaxRejects = 100;
 
+/// Times that a stream takes; what is outside comes from a wrong clock or unit. The end leaves
+/// room to add any two times.
+inline constexpr TimeNs kFirstTime = 0;
+inline constexpr TimeNs kEndTime = TimeNs{1} << 62;  // 2116-02-20T23:53:38Z
+
 struct CodecLimits {
   std::size_t max_rows = 1UL << 20U;     ///< samples a request
   std::size_t max_schemas = 1UL << 12U;  ///< different lists of channels a request
@@ -48,9 +53,12 @@ struct CodecLimits {
   /// year would make all that come after it late.
   std::int64_t max_future_ns = 0;
 
-  /// True when `time` may be accepted at `now`.
-  bool admits(TimeNs time, TimeNs now) const {
-    return max_future_ns == 0 || time <= now || time - now <= max_future_ns;
+  /// Why `time` is not admitted at `now`; empty when it is.
+  std::string_view refusal_of(TimeNs time, TimeNs now) const {
+    if (time < kFirstTime) return "before 1970: expected a time from 1970 to 2116-02-20";
+    if (time >= kEndTime) return "after 2116-02-20: expected a time from 1970 to 2116-02-20";
+    if (max_future_ns == 0 || time <= now || time - now <= max_future_ns) return {};
+    return "too far in the future";
   }
 };
 /// A longer body is refused whole; the HTTP layer's own limit comes first.

@@ -145,7 +145,7 @@ class JsonDecoder {
   Outcome read_stream(ondemand::value& value);
   Outcome read_labels(ondemand::value& value);
   Outcome read_time(string_view member, ondemand::value& value, TimeNs& time);
-  Outcome check_future(string_view member, TimeNs time);
+  Outcome check_time(string_view member, TimeNs time);
   Outcome read_rate(ondemand::value& value);
   Outcome read_values(ondemand::value& value);
   Outcome read_channels(ondemand::value& value);
@@ -274,21 +274,22 @@ Outcome JsonDecoder::read_time(string_view member, ondemand::value& value, TimeN
     const auto parsed = parse_rfc3339(text);
     if (!parsed.ok()) return refuse(Reason::kTime, in(member), {parsed.error().message});
     time = parsed.value();
-    return check_future(member, time);
+    return check_time(member, time);
   }
   std::int64_t whole = 0;
   if (value.get_int64().get(whole) == simdjson::SUCCESS) {
     time = whole;
-    return check_future(member, time);
+    return check_time(member, time);
   }
   return refuse_kind(Reason::kTime, in(member),
                      "RFC 3339 text or integer nanoseconds within 64 bits", value);
 }
 
-Outcome JsonDecoder::check_future(string_view member, TimeNs time) {
-  if (limits_.admits(time, now_)) return Outcome::kTaken;
+Outcome JsonDecoder::check_time(string_view member, TimeNs time) {
+  const string_view why = limits_.refusal_of(time, now_);
+  if (why.empty()) return Outcome::kTaken;
   return refuse(Reason::kTime, in(member),
-                {to_rfc3339(time), " is too far in the future: check the sender's clock"});
+                {to_rfc3339(time), " is ", why, ": check the sender's clock"});
 }
 
 Outcome JsonDecoder::read_rate(ondemand::value& value) {
@@ -451,13 +452,15 @@ Outcome JsonDecoder::finish_columns(std::uint32_t schema) {
       __builtin_add_overflow(time_, std::llround(offset(rows_ - 1)), &last)) {
     return refuse(Reason::kTime, in("rate_hz"),
                   {"the last of ", std::to_string(rows_),
-                   " samples is beyond int64 nanoseconds (the year 2262)"});
+                   " samples is beyond int64 nanoseconds: expected times from 1970 to 2116-02-20"});
   }
-  if (const Outcome outcome = check_future("rate_hz", last); outcome != Outcome::kTaken) {
+  if (const Outcome outcome = check_time("rate_hz", last); outcome != Outcome::kTaken) {
     return outcome;
   }
   const auto block = out_.batch.append_block(key_.text(), schema, rows_);
-  const bool is_whole = std::fmod(1e9, rate_hz_) == 0;  // then integers are quicker, and the same
+  // A whole step: integers are quicker, and the same. With two rows or more it fits into 64 bits,
+  // which was seen to above; with one it may be as large as infinity.
+  const bool is_whole = rows_ > 1 && std::fmod(1e9, rate_hz_) == 0;
   const auto step = is_whole ? static_cast<TimeNs>(1e9 / rate_hz_) : 0;
   for (std::size_t row = 0; row < rows_; ++row) {
     block.times[row] =

@@ -356,12 +356,13 @@ std::optional<TimeNs> LineDecoder::read_time(const char* p, const char* end) {
   }
   if (error != std::errc() || __builtin_mul_overflow(count, unit_ns_, &time)) {
     refuse(Reason::kTime, {"time stamp '", shown(between(p, end)),
-                           "' with this precision is beyond int64 nanoseconds (1677 to 2262)"});
+                           "' with this precision is beyond int64 nanoseconds: expected a time "
+                           "from 1970 to 2116-02-20"});
     return std::nullopt;
   }
-  if (!limits_.admits(time, now_)) {
-    refuse(Reason::kTime, {"time stamp '", shown(between(p, end)), "' is ", to_rfc3339(time),
-                           ", too far in the future: check the clock and the precision"});
+  if (const string_view why = limits_.refusal_of(time, now_); !why.empty()) {
+    refuse(Reason::kTime, {"time stamp '", shown(between(p, end)), "' is ", to_rfc3339(time), ", ",
+                           why, ": check the clock and the precision"});
     return std::nullopt;
   }
   return time;

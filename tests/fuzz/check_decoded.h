@@ -26,6 +26,9 @@ inline void check_decoded(const Decoded& decoded, const CodecLimits& limits) {
     }
     ANOMALYD_CHECK(run.rows > 0, "a run has rows");
     ANOMALYD_CHECK(batch.times(run).size() == run.rows, "a row has a time");
+    for (const TimeNs time : batch.times(run)) {
+      ANOMALYD_CHECK(time >= kFirstTime && time < kEndTime, "a time is one that a stream takes");
+    }
     for (const float value : batch.values(run)) {
       ANOMALYD_CHECK(!std::isinf(value), "no value is infinite");
     }

@@ -70,11 +70,40 @@ TEST_CASE("A JSON row becomes a sample", "[ingest][json]") {
 
 TEST_CASE("JSON times are text, integer nanoseconds, or now", "[ingest][json]") {
   const Decoded decoded =
-      decode(R"([{"stream":"a","time":-7,"values":{"v":1}},{"stream":"a","values":{"v":2}}])");
+      decode(R"([{"stream":"a","time":7,"values":{"v":1}},{"stream":"a","values":{"v":2}}])");
   REQUIRE(decoded.batch.runs().size() == 1);
   const auto times = decoded.batch.times(decoded.batch.runs()[0]);
-  CHECK(times[0] == -7);
+  CHECK(times[0] == 7);
   CHECK(times[1] == kNow);
+}
+
+TEST_CASE("A JSON time before 1970 or after 2116 is refused", "[ingest][json][errors]") {
+  const Decoded decoded = decode(
+      R"([{"stream":"a","time":-1,"values":{"v":1}},
+          {"stream":"a","time":4611686018427387903,"values":{"v":1}},
+          {"stream":"a","time":"2116-02-21T00:00:00Z","values":{"v":1}},
+          {"stream":"a","start":4611686018427387903,"rate_hz":1e9,"channels":{"v":[1]}},
+          {"stream":"a","start":4611686018427387903,"rate_hz":1e9,"channels":{"v":[1,2]}},
+          {"stream":"a","start":-1,"rate_hz":1e9,"channels":{"v":[1,2]}}])");
+  const auto says = [](const std::string& message, const std::string& part) {
+    INFO(message);
+    CHECK(message.find(part) != std::string::npos);
+  };
+  CHECK(decoded.batch.samples() == 2);
+  REQUIRE(decoded.rejects.size() == 4);
+  CHECK(decoded.rejected_by_reason[static_cast<std::size_t>(Reason::kTime)] == 4);
+  says(decoded.rejects[0].message, "/0/time: 1969-12-31T23:59:59.999999999Z is before 1970");
+  says(decoded.rejects[1].message,
+       "/2/time: 2116-02-21T00:00:00Z is after 2116-02-20: expected a time from 1970");
+  says(decoded.rejects[2].message, "/4/rate_hz: 2116-02-20T23:53:38.427387904Z is after");
+  says(decoded.rejects[3].message, "/5/start: ");
+}
+
+TEST_CASE("One row at the smallest rate there is has its start for its time", "[ingest][json]") {
+  const Decoded decoded =
+      decode(R"({"stream":"a","start":7,"rate_hz":5e-324,"channels":{"v":[1]}})");
+  REQUIRE(decoded.batch.samples() == 1);
+  CHECK(decoded.batch.times(decoded.batch.runs()[0])[0] == 7);
 }
 
 TEST_CASE("A JSON time too far in the future is refused, where there is a limit",
@@ -198,7 +227,7 @@ TEST_CASE("A refused JSON element leaves the others and names the place",
   says(only_refusal(
            R"({"stream":"a","start":9223372036000000000,"rate_hz":1,"channels":{"x":[1,2]}})",
            Reason::kTime),
-       "beyond int64");
+       "after 2116");
   says(only_refusal(R"({"stream":"a","start":0,"rate_hz":1e-300,"channels":{"x":[1,2]}})",
                     Reason::kTime),
        "beyond int64");

@@ -98,25 +98,36 @@ TEST_CASE("Comments, blank lines, blanks and line ends of Windows are nothing",
   CHECK(decode("").rejected == 0);
 }
 
-TEST_CASE("Times are multiplied by the precision, within int64", "[ingest][line_protocol]") {
+TEST_CASE("Times are multiplied by the precision, and are of 1970 to 2116",
+          "[ingest][line_protocol]") {
   CHECK(rows(decode("m v=1 1700000000", 1'000'000'000)) == Rows{"m@1700000000000000000 v=1"});
-  CHECK(rows(decode("m v=1 -5", 1000)) == Rows{"m@-5000 v=1"});
-  const Decoded late = decode("m v=1 9223372037\nm v=1 -9223372036", 1'000'000'000);
-  CHECK(rows(late) == Rows{"m@-9223372036000000000 v=1"});
-  REQUIRE(late.rejected == 1);
-  CHECK(late.rejects[0].reason == Reason::kTime);
+  CHECK(rows(decode("m v=1 5", 1000)) == Rows{"m@5000 v=1"});
+  CHECK(rows(decode("m v=1 0\nm v=1 4611686018427387903")) ==
+        Rows{"m@0 v=1", "m@4611686018427387903 v=1"});
+  const Decoded outside = decode("m v=1 -1\nm v=1 4611686019\nm v=1 9223372037", 1'000'000'000);
+  CHECK(outside.batch.empty());
+  REQUIRE(outside.rejects.size() == 3);
+  for (const Reject& reject : outside.rejects) {
+    CHECK(reject.reason == Reason::kTime);
+    CHECK(reject.message.find("expected a time from 1970 to 2116-02-20") != std::string::npos);
+  }
+  CHECK(outside.rejects[0].message.find("is 1969-12-31T23:59:59Z, before 1970") !=
+        std::string::npos);
+  CHECK(outside.rejects[1].message.find("after 2116-02-20") != std::string::npos);
+  CHECK(decode("m v=1 4611686018427387904").rejected == 1);
 }
 
 TEST_CASE("A time too far in the future is refused, where there is a limit",
           "[ingest][line_protocol][errors]") {
   CodecLimits limits;
   limits.max_future_ns = 10;
-  const Decoded decoded = decode("m v=1 52\nm v=2 53\nm v=3 -9\n", 1, limits);
-  CHECK(rows(decoded) == Rows{"m@52 v=1", "m@-9 v=3"});
+  const Decoded decoded = decode("m v=1 52\nm v=2 53\nm v=3 9\n", 1, limits);
+  CHECK(rows(decoded) == Rows{"m@52 v=1", "m@9 v=3"});
   REQUIRE(decoded.rejects.size() == 1);
   CHECK(decoded.rejects[0].line == 2);
   CHECK(decoded.rejects[0].reason == Reason::kTime);
-  CHECK(decode("m v=1 9000000000000000000").rejected == 0);
+  CHECK(decoded.rejects[0].message.find("too far in the future") != std::string::npos);
+  CHECK(decode("m v=1 4000000000000000000").rejected == 0);
 }
 
 TEST_CASE("A bad line is refused with its number and the others are kept",
