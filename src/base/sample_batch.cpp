@@ -100,17 +100,4 @@ std::size_t SampleBatch::bytes() const {
          values_.capacity() * sizeof(float);
 }
 
-SampleBatch::Mark SampleBatch::mark() const {
-  return {keys_.size(), runs_.size(), times_.size(), values_.size(),
-          runs_.empty() ? 0 : runs_.back().rows};
-}
-
-void SampleBatch::rewind(const Mark& mark) {
-  keys_.resize(mark.keys);
-  runs_.resize(mark.runs);
-  times_.resize(mark.times);
-  values_.resize(mark.values);
-  if (!runs_.empty()) runs_.back().rows = mark.last_rows;
-}
-
 }  // namespace anomalyd

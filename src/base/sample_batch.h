@@ -70,13 +70,6 @@ class SampleBatch {
   bool empty() const { return times_.empty(); }
   /// Bytes held, for limits and gauges.
   std::size_t bytes() const;
-  /// Forgets everything after the first `runs` runs' worth of state taken by mark().
-  struct Mark {
-    std::size_t keys = 0, runs = 0, times = 0, values = 0;
-    std::uint32_t last_rows = 0;
-  };
-  Mark mark() const;
-  void rewind(const Mark& mark);
 
   std::span<const Run> runs() const { return runs_; }
   const Schema& schema_of(const Run& run) const { return schemas_[run.schema]; }

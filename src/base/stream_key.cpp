@@ -99,11 +99,4 @@ Result<StreamKey> StreamKey::parse(std::string_view text) {
   return make(text.substr(0, brace), std::move(labels));
 }
 
-std::string_view StreamKey::label(std::string_view name) const {
-  for (const Label& label : labels_) {
-    if (label.name == name) return label.value;
-  }
-  return {};
-}
-
 }  // namespace anomalyd

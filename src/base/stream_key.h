@@ -36,8 +36,6 @@ class StreamKey {
   const std::string& text() const { return text_; }
   const std::string& name() const { return name_; }
   const std::vector<Label>& labels() const { return labels_; }
-  /// The value of a label; empty when the stream does not have it.
-  std::string_view label(std::string_view name) const;
 
  private:
   std::string text_;

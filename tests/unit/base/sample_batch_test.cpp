@@ -29,20 +29,6 @@ TEST_CASE("SampleBatch joins neighbouring samples of a stream into one run", "[b
   CHECK(batch.runs()[2].schema == accelerometer);
 }
 
-TEST_CASE("SampleBatch rewinds to a mark, also inside a run", "[base][batch]") {
-  SampleBatch batch;
-  const auto schema = batch.schema(kP);
-  batch.append("a", schema, 1, std::array{1.0F});
-  const auto mark = batch.mark();
-  batch.append("a", schema, 2, std::array{2.0F});
-  batch.append("b", schema, 3, std::array{3.0F});
-  batch.rewind(mark);
-  REQUIRE(batch.runs().size() == 1);
-  CHECK(batch.samples() == 1);
-  CHECK(batch.runs()[0].rows == 1);
-  CHECK(batch.values(batch.runs()[0]).size() == 1);
-}
-
 TEST_CASE("SampleBatch finds a schema again and adds none beyond a limit", "[base][batch]") {
   SampleBatch batch;
   std::vector<std::string> names;
