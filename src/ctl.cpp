@@ -255,15 +255,13 @@ void add_queries(Commands& commands) {
 }
 
 void add_check_config(Commands& commands) {
-  auto file = std::make_shared<std::string>();
+  auto options = std::make_shared<ctl::CheckConfigOptions>();
   CLI::App& command = commands.add("check-config", "Check a configuration file");
-  command.add_option("file", *file, "Configuration file")->required()->type_name("FILE");
-  command.callback([&commands, file] {
-    commands.run = [file](ctl::Console& console) -> int {
-      const Result<app::Config> config = app::load_config(*file);
-      if (config.ok()) return ctl::kOk;
-      console.err << config.error().message << "\n";
-      return ctl::kFailed;
+  command.add_option("file", options->path, "Configuration file")->required()->type_name("FILE");
+  add_json(command, options->json, "Print the result as JSON");
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) {
+      return ctl::check_config(*options, console);
     };
   });
 }

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <ostream>
 
+#include "app/config.h"
 #include "app/ctl_train.h"
 #include "detect/calibration.h"
 #include "detect/detector.h"
@@ -142,6 +144,24 @@ int inspect(const InspectOptions& options, Console& console) {
   }
   if (contents.detector.ok()) return kOk;
   return fail(console, contents.detector.error());
+}
+
+int check_config(const CheckConfigOptions& options, Console& console) {
+  const Result<Config> config = load_config(options.path);
+  const std::string errors = config.ok() ? "" : config.error().message;
+  if (options.json) {
+    console.out << "{\"file\":" << json_string(options.path)
+                << ",\"valid\":" << (config.ok() ? "true" : "false") << ",\"errors\":[";
+    for (std::size_t begin = 0; begin < errors.size();) {
+      const std::size_t end = std::min(errors.find('\n', begin), errors.size());
+      console.out << (begin == 0 ? "" : ",") << json_string(errors.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    console.out << "]}\n";
+  } else if (!config.ok()) {
+    console.err << errors << "\n";
+  }
+  return config.ok() ? kOk : kFailed;
 }
 
 }  // namespace anomalyd::app::ctl

@@ -37,4 +37,13 @@ struct InspectOptions {
 /// Prints what a detector file holds, and why it is refused if it is (then kFailed).
 int inspect(const InspectOptions& options, Console& console);
 
+struct CheckConfigOptions {
+  std::string path;
+  bool json = false;
+};
+
+/// Says what is wrong with a configuration file, one line each, or as JSON
+/// {"file":…,"valid":…,"errors":[…]}. Nothing is said of a good one without `json`.
+int check_config(const CheckConfigOptions& options, Console& console);
+
 }  // namespace anomalyd::app::ctl

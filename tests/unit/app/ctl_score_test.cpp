@@ -1,5 +1,6 @@
 #include "app/ctl_score.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <sstream>
@@ -295,6 +296,30 @@ TEST_CASE("A detector goes where its domain looks for it", "[app][ctl]") {
   CHECK(train_target(config, domain, "") == "/m/pump.safetensors");
   CHECK(train_target(config, domain, "out") == "out/pump.safetensors");
   CHECK(train_target(config, domain, "x/y.safetensors") == "x/y.safetensors");
+}
+
+TEST_CASE("check-config says what is wrong as lines or as JSON", "[app][ctl]") {
+  const TemporaryFolder folder;
+  const auto check = [](const std::string& path, bool json) {
+    std::ostringstream out;
+    std::ostringstream err;
+    Console console{out, err, false};
+    const int status = check_config({path, json}, console);
+    return std::to_string(status) + "|" + out.str() + "|" + err.str();
+  };
+  const std::string good = folder.write("good.toml", "[stream]\nshards = 2\n");
+  CHECK(check(good, false) == "0||");
+  CHECK(check(good, true) == "0|{\"file\":\"" + good + "\",\"valid\":true,\"errors\":[]}\n|");
+  const std::string bad = folder.write("bad.toml", "[stream]\nshards = 0\nshard = 1\n");
+  const std::string lines = check(bad, false);
+  CHECK(lines.starts_with("1||"));
+  CHECK(std::count(lines.begin(), lines.end(), '\n') == 2);
+  const std::string json = check(bad, true);
+  CHECK(json.starts_with("1|{\"file\":\"" + bad + "\",\"valid\":false,\"errors\":[\""));
+  CHECK(json.find("stream.shards: 0") != std::string::npos);
+  CHECK(json.find("\",\"") != json.rfind("\",\""));  // two errors
+  CHECK(json.ends_with("\"]}\n|"));
+  CHECK(check((folder.path() / "none.toml").string(), true).starts_with("1|{\"file\":"));
 }
 
 }  // namespace
