@@ -321,10 +321,10 @@ std::string domain_of(double rate_hz, const std::string& detector, const std::st
   return text.str();
 }
 
-/// Quantile of a Prometheus histogram, linear inside its bucket.
-double quantile(const std::string& metrics, const std::string& name, double q) {
+/// A Prometheus histogram: upper bounds and counts up to them.
+std::vector<std::pair<double, double>> histogram(const Daemon& daemon, const std::string& name) {
   std::vector<std::pair<double, double>> buckets;
-  std::istringstream lines(metrics);
+  std::istringstream lines(Connection(daemon.port()).get("/metrics"));
   const std::string prefix = name + "_bucket{le=\"";
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind(prefix, 0) != 0) continue;
@@ -333,14 +333,22 @@ double quantile(const std::string& metrics, const std::string& name, double q) {
         bound[0] == '+' ? std::numeric_limits<double>::infinity() : std::atof(bound.c_str());
     buckets.emplace_back(upper, std::atof(line.c_str() + line.rfind(' ')));
   }
-  if (buckets.empty() || buckets.back().second == 0) return std::nan("");
-  const double rank = q * buckets.back().second;
+  return buckets;
+}
+
+/// Quantile of what came between two readings, linear inside its bucket.
+double quantile(const std::vector<std::pair<double, double>>& before,
+                const std::vector<std::pair<double, double>>& after, double q) {
+  const double total = after.back().second - before.back().second;
   double below = 0;
   double lower = 0;
-  for (const auto& [upper, count] : buckets) {
-    if (count >= rank) return lower + (upper - lower) * (rank - below) / (count - below);
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const double count = after[i].second - before[i].second;
+    if (total > 0 && count >= q * total) {
+      return lower + (after[i].first - lower) * (q * total - below) / (count - below);
+    }
     below = count;
-    lower = upper;
+    lower = after[i].first;
   }
   return std::nan("");
 }
@@ -440,11 +448,12 @@ int main(int argc, char* argv[]) {
     const Daemon daemon(program, slow, false);
     Lines lines(streams);
     drive(daemon, lines, 0, lines.requests() * 2, 0);
-    drive(daemon, lines, seconds, 0, alone / 2);
-    const std::string metrics = Connection(daemon.port()).get("/metrics");
     const std::string name = "anomalyd_stream_accepted_to_scored_seconds";
-    std::printf("  at half load: p50 %.2f ms, p99 %.2f ms\n", 1e3 * quantile(metrics, name, 0.5),
-                1e3 * quantile(metrics, name, 0.99));
+    const auto before = histogram(daemon, name);
+    drive(daemon, lines, seconds, 0, alone / 2);
+    const auto after = histogram(daemon, name);
+    std::printf("  at half load: p50 %.2f ms, p99 %.2f ms\n", 1e3 * quantile(before, after, 0.5),
+                1e3 * quantile(before, after, 0.99));
   }
 
   std::printf("resident memory (a ring of 128 samples of 3 channels is 1536 bytes)\n");
