@@ -86,6 +86,7 @@ void supervise(app::Engine& engine, const Flags& flags, const sigset_t& signals)
     // Signals wake this loop too: what has happened since a moment ago tells nothing.
     if (system_clock().elapsed() < next_look) continue;
     next_look = system_clock().elapsed() + turn;
+    engine.prune_alerts();
     if (engine.progressed()) {
       app::notify_watchdog();
     } else {

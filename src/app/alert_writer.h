@@ -2,31 +2,44 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
 #include <variant>
+#include <vector>
 
 #include "alert/alert.h"
 #include "base/bounded_queue.h"
+#include "base/time.h"
 #include "store/database.h"
 
 namespace anomalyd::app {
 
-/// The database thread: all writes of alerts go through its queue, and many of them into one
-/// transaction. While the database does not take them it keeps them and tries again; a full queue
-/// makes the shards wait, and so ingest refuse, rather than lose an alert.
+/// The database thread, the only one that writes: alerts go through its queue, and many of them
+/// into one transaction. While the database does not take them it keeps them and tries again; a
+/// full queue makes the shards wait, and so ingest refuse, rather than lose an alert.
 ///
-/// Threads   put(), remove() and the figures from any thread; start() and stop() from one.
+/// Threads   put(), remove(), prune() and the figures from any thread; the rest from one.
 class AlertWriter {
  public:
   AlertWriter(store::Database& database, std::size_t capacity);
   ~AlertWriter();
 
   void start();
-  void put(alert::Alert alert);
-  void remove(std::string id);
-  /// Writes what waits, at most for `bound`, and ends the thread. Returns what was left unwritten.
+  /// Both wait for room in the queue, and call `while_waiting` a few times a second meanwhile.
+  /// After close() the change counts as left unwritten.
+  void put(alert::Alert alert, const std::function<void()>& while_waiting);
+  void remove(std::string id, const std::function<void()>& while_waiting);
+  /// Has resolved alerts deleted that ended before `time`, in steps between other writes. A
+  /// failure is logged and not tried again.
+  void prune(TimeNs time);
+  /// Takes no more; what waits in put() or remove() returns.
+  void close() { queue_.close(); }
+  /// Writes what waits, at most for `bound`, and ends the thread; a write under way is finished
+  /// first, for which the database has its own bound of some seconds. Returns the changes that
+  /// were left unwritten.
   std::size_t stop(std::chrono::milliseconds bound);
 
   std::uint64_t writes() const { return writes_; }
@@ -34,6 +47,8 @@ class AlertWriter {
   std::size_t queued() const { return queue_.size(); }
   std::size_t capacity() const { return queue_.capacity(); }
   bool failing() const { return failing_; }  ///< the last write did not go through
+  /// True while changes are taken and written: nobody waits for room and no write fails.
+  bool keeps_up() const { return !failing_ && waiting_ == 0; }
 
  private:
   struct Remove {
@@ -42,6 +57,12 @@ class AlertWriter {
   using Item = std::variant<alert::Alert, Remove>;
 
   void run();
+  void push(Item item, const std::function<void()>& while_waiting);
+  /// Takes up to a transaction's worth from the queue.
+  void collect(std::vector<Item>& items);
+  /// Tries until it is written or the writer is told to stop.
+  void write_out(const std::vector<Item>& items);
+  void prune_step();
   /// False when the database did not take it.
   bool write(const std::vector<Item>& items);
 
@@ -52,6 +73,11 @@ class AlertWriter {
   std::atomic<std::uint64_t> failures_{0};
   std::atomic<bool> failing_{false};
   std::atomic<bool> abandon_{false};
+  std::atomic<bool> ended_{false};  ///< the thread does nothing any more
+  std::atomic<int> waiting_{0};     ///< who has waited long for room
+  static constexpr TimeNs kNothing = std::numeric_limits<TimeNs>::min();
+  std::atomic<TimeNs> prune_before_{kNothing};
+  std::size_t pruned_ = 0;  ///< the thread's own: so far of this prune
   std::atomic<std::size_t> unwritten_{0};
 };
 

@@ -88,11 +88,14 @@ Status only_parameters(const Request& request, std::initializer_list<std::string
 
 Response bad_request(const Error& error) { return problem(400, error.message); }
 
-Response not_ready() {
-  Response response = problem(503, "the daemon is starting or stopping");
+Response retry_later(const std::string& why) {
+  Response response = problem(503, why);
   response.headers.push_back({"Retry-After", "1"});
   return response;
 }
+
+Response not_ready() { return retry_later("the daemon is starting or stopping"); }
+Response no_answer() { return retry_later("a shard is too busy to answer, or stopping"); }
 
 json describe(const stream::Stream& stream) {
   const StreamKey key = StreamKey::parse(stream.key).value();
@@ -237,7 +240,7 @@ Response list_streams(Engine& engine, Request& request) {
         at.shard,
         [filter = filter.value(), from = at.number, room = limit.value() - streams.size()](
             const stream::ShardStreams& shard) { return find_streams(shard, filter, from, room); });
-    if (!part) return not_ready();
+    if (!part) return no_answer();
     for (json& stream : part->streams) streams.push_back(std::move(stream));
     at = part->is_end ? StreamCursor{at.shard + 1, 0} : StreamCursor{at.shard, part->next};
   }
@@ -258,7 +261,7 @@ Response with_stream(Engine& engine, const Request& request,
         if (stream == nullptr) return std::nullopt;
         return describe_it(*stream);
       });
-  if (!answer) return not_ready();
+  if (!answer) return no_answer();
   if (!*answer) return problem(404, "no stream " + key.value().text());
   return ok(**answer);
 }
@@ -379,7 +382,7 @@ Response get_status(Engine& engine, Request& request) {
   json shards = json::array();
   for (std::size_t i = 0; i < engine.shards(); ++i) {
     const auto counted = engine.ask<StreamCensus>(i, count_streams);
-    if (!counted) return not_ready();
+    if (!counted) return no_answer();
     census.add(*counted);
     const stream::ShardFigures figures = engine.shard_figures(i);
     shards.push_back({{"streams", figures.streams},
@@ -466,17 +469,20 @@ void add_api_routes(Engine& engine, http::Router& router) {
   get("/openapi.json",
       [](Request&) { return http::json_response(200, std::string(openapi_document())); });
   get("/metrics", [&engine](Request&) {
-    if (!engine.ready()) return not_ready();
     return Response{200, "text/plain; version=0.0.4; charset=utf-8", engine.scrape(), {}};
   });
+  // Not on the workers, who may all be waiting for a shard.
   for (const char* path : {"/-/healthy", "/healthz"}) {
-    get(path, [](Request&) { return plain(200, "anomalyd is alive"); });
+    router.add({"GET", path, http::Where::kConnection,
+                [](Request&) { return plain(200, "anomalyd is alive"); }});
   }
-  get("/-/ready", [&engine](Request&) {
-    if (!engine.ready()) return not_ready();
-    if (engine.alert_writer().failing()) return problem(503, "alerts cannot be written");
-    return plain(200, "anomalyd is ready");
-  });
+  router.add({"GET", "/-/ready", http::Where::kConnection, [&engine](Request&) {
+                if (!engine.ready()) return not_ready();
+                if (!engine.alert_writer().keeps_up()) {
+                  return problem(503, "alerts cannot be written");
+                }
+                return plain(200, "anomalyd is ready");
+              }});
 }
 
 }  // namespace anomalyd::app

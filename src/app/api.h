@@ -20,7 +20,8 @@ struct StreamCensus {
 StreamCensus count_streams(const stream::ShardStreams& streams);
 
 /// Adds the routes that ask and never change anything: /api/v1, /-/healthy, /-/ready, /metrics,
-/// /openapi.json and the landing page. Handlers run on the server's workers.
+/// /openapi.json and the landing page. Handlers run on the server's workers, but for the two that
+/// tell how the daemon is.
 void add_api_routes(Engine& engine, http::Router& router);
 
 }  // namespace anomalyd::app

@@ -10,6 +10,7 @@
 #include "app/domains.h"
 #include "app/ingest_api.h"
 #include "app/process_metrics.h"
+#include "app/restart_keys.h"
 #include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -29,11 +30,12 @@ using prometheus::MetricType;
 class Engine::ShardObserver final : public stream::Observer {
  public:
   explicit ShardObserver(Engine& engine) : engine_(engine) {}
+  void observe(stream::Shard& shard) { shard_ = &shard; }
 
   void on_score(const stream::Stream& stream, TimeNs, TimeNs, float, double p) override {
     // One look-up a domain, not a window: neighbouring windows are mostly of one domain.
-    if (stream.domain.get() != domain_) {
-      domain_ = stream.domain.get();
+    if (stream.domain != domain_) {
+      domain_ = stream.domain;
       scored_ = &engine_.metrics_.windows_scored(domain_->name);
       invalid_ = &engine_.metrics_.windows_invalid(domain_->name);
     }
@@ -62,17 +64,19 @@ class Engine::ShardObserver final : public stream::Observer {
                    {"channel", alert.contributions.empty() ? "" : alert.contributions[0].channel}});
       }
     }
-    engine_.alert_writer_->put(alert);
+    engine_.alert_writer_->put(alert, [this] { shard_->beat(); });
   }
 
   void on_alert_cancelled(const alert::Alert& alert) override {
     engine_.metrics_.alert_transitions(alert.domain, "cancelled").Increment();
-    engine_.alert_writer_->remove(alert.id);
+    engine_.alert_writer_->remove(alert.id, [this] { shard_->beat(); });
   }
 
  private:
   Engine& engine_;
-  const stream::Domain* domain_ = nullptr;
+  stream::Shard* shard_ = nullptr;
+  // Held, so that no other domain can come to have its address.
+  std::shared_ptr<const stream::Domain> domain_;
   prometheus::Counter* scored_ = nullptr;
   prometheus::Counter* invalid_ = nullptr;
   log::Throttle invalid_log_;
@@ -134,6 +138,7 @@ void Engine::start_shards() {
         limits, stream::ShardStreams::Share{i, config_.shards}, domains_, *observers_.back(),
         config_.queue_samples, clock_,
         stream::ShardTimers{&metrics_.score_seconds(), &metrics_.accepted_to_scored_seconds()}));
+    observers_.back()->observe(*shards_.back());
     all.push_back(shards_.back().get());
   }
   heartbeats_.assign(shards_.size(), 0);
@@ -172,20 +177,16 @@ Status Engine::reload(const Config& config) {
     metrics_.reloaded(false, clock_.now());
     return domains.error();
   }
-  const auto fixed = [](const Config& c) {
-    return std::tuple(c.listen, c.http.threads, c.http.workers, c.shards, c.queue_samples,
-                      c.max_streams, c.store_directory);
-  };
-  if (fixed(config) != fixed(config_)) {
-    log::warn("[http], [stream] and [store] settings changed: they need a restart");
+  std::string keys;
+  for (const std::string& key : keys_needing_restart(config_, config)) {
+    keys += (keys.empty() ? "" : ", ") + key;
   }
+  if (!keys.empty()) log::warn("changed settings need a restart", {{"keys", keys}});
   {
     const std::lock_guard lock(domains_mutex_);
     domains_ = std::move(domains).value();
   }
-  for (const auto& shard : shards_) {
-    shard->ask([set = this->domains()](stream::ShardStreams& streams) { streams.apply(set); });
-  }
+  for (const auto& shard : shards_) shard->apply(this->domains());
   metrics_.reloaded(true, clock_.now());
   return Done{};
 }
@@ -200,8 +201,17 @@ void Engine::stop() {
   };
   // In the order of the way of a sample: each part is emptied by the next.
   if (server_ != nullptr) server_->stop(left() / 2);
+  // A quarter of what is left is for writing what the shards find to the end of their part.
+  const auto shards_end = clock_.elapsed() + left() * 3 / 4;
+  bool drained = true;
+  for (const auto& shard : shards_) {
+    const auto bound = std::max(std::chrono::nanoseconds(0), shards_end - clock_.elapsed());
+    drained = shard->drain(std::chrono::duration_cast<std::chrono::milliseconds>(bound)) && drained;
+  }
+  // A shard may be waiting for room among the alerts: it would for ever if the database is stuck.
+  if (!drained) alert_writer_->close();
   std::size_t undone = 0;
-  for (const auto& shard : shards_) undone += shard->stop(left());
+  for (const auto& shard : shards_) undone += shard->stop();
   std::size_t unwritten = 0;
   if (alert_writer_ != nullptr) unwritten = alert_writer_->stop(left());
   if (undone > 0 || unwritten > 0) {
@@ -222,78 +232,29 @@ bool Engine::progressed() {
     all = all && now != heartbeats_[i];
     heartbeats_[i] = now;
   }
-  if (clock_.now() >= next_prune_) prune_alerts();
   return all;
 }
 
 void Engine::prune_alerts() {
-  next_prune_ = clock_.now() + kPruneEvery;
-  if (database_ == nullptr) return;
-  const auto pruned = database_->prune(clock_.now() - config_.alert_retention.count());
-  if (!pruned.ok()) {
-    log::warn("old alerts could not be deleted", {{"error", pruned.error().message}});
-  } else if (pruned.value() > 0) {
-    log::info("old alerts deleted", {{"alerts", std::to_string(pruned.value())}});
-  }
+  const TimeNs now = clock_.now();
+  if (now < next_prune_ || alert_writer_ == nullptr) return;
+  next_prune_ = now + kPruneEvery;
+  alert_writer_->prune(now - config_.alert_retention.count());
 }
 
 std::string Engine::scrape() {
+  const bool ready = ready_;
+  metrics_.set_ready(ready && alert_writer_->keeps_up());
   std::vector<MetricFamily> families = registry_->Collect();
-  const auto now = static_cast<double>(clock_.now());
-  MetricFamily samples = family("anomalyd_stream_samples_total", "Samples taken in by the shards.",
-                                MetricType::Counter);
-  MetricFamily dropped =
-      family("anomalyd_stream_samples_dropped_total",
-             "Accepted samples that were not used, by reason.", MetricType::Counter);
-  MetricFamily queued =
-      family("anomalyd_stream_queue_samples", "Samples waiting for a shard.", MetricType::Gauge);
-  MetricFamily capacity = family("anomalyd_stream_queue_capacity_samples",
-                                 "Most samples that may wait for a shard.", MetricType::Gauge);
-  MetricFamily lag =
-      family("anomalyd_stream_lag_seconds",
-             "How far the newest sample's time is behind the wall clock.", MetricType::Gauge);
-  MetricFamily streams = family("anomalyd_stream_streams", "Streams, by state.", MetricType::Gauge);
-  MetricFamily open =
-      family("anomalyd_alert_open", "Alerts that are open, by state.", MetricType::Gauge);
-  stream::DropCounts drops;
-  StreamCensus census;
-  TimeNs newest = 0;
-  double total = 0;
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    const stream::ShardFigures figures = shards_[i]->figures();
-    total += static_cast<double>(figures.samples);
-    drops.no_domain += figures.drops.no_domain;
-    drops.too_many_streams += figures.drops.too_many_streams;
-    drops.duplicate += figures.drops.duplicate;
-    drops.late += figures.drops.late;
-    drops.excess += figures.drops.excess;
-    drops.time_range += figures.drops.time_range;
-    newest = std::max(newest, figures.newest);
-    const std::string name = std::to_string(i);
-    add_value(queued, {{"shard", name}}, static_cast<double>(figures.queued_samples));
-    add_value(capacity, {{"shard", name}}, static_cast<double>(figures.queue_capacity));
-    if (const auto counted = ask<StreamCensus>(i, count_streams)) census.add(*counted);
+  if (ready) {
+    add_shard_metrics(families);
+    add_store_metrics(families);
   }
-  add_value(samples, {}, total);
-  for (const auto& [reason, count] : std::array<std::pair<const char*, std::uint64_t>, 6>{
-           {{"no_domain", drops.no_domain},
-            {"too_many_streams", drops.too_many_streams},
-            {"duplicate", drops.duplicate},
-            {"late", drops.late},
-            {"excess", drops.excess},
-            {"time_range", drops.time_range}}}) {
-    add_value(dropped, {{"reason", reason}}, static_cast<double>(count));
-  }
-  add_value(lag, {}, newest == 0 ? 0 : (now - static_cast<double>(newest)) / 1e9);
-  for (std::size_t i = 0; i < stream::kStates; ++i) {
-    add_value(streams, {{"state", std::string(to_string(static_cast<stream::State>(i)))}},
-              static_cast<double>(census.by_state[i]));
-  }
-  add_value(open, {{"state", "pending"}}, static_cast<double>(census.pending));
-  add_value(open, {{"state", "firing"}}, static_cast<double>(census.firing));
-  for (MetricFamily* made : {&samples, &dropped, &queued, &capacity, &lag, &streams, &open}) {
-    families.push_back(std::move(*made));
-  }
+  for (MetricFamily& process : collect_process_metrics()) families.push_back(std::move(process));
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+void Engine::add_store_metrics(std::vector<MetricFamily>& families) const {
   const auto add = [&](const char* name, const char* help, MetricType type, double value) {
     families.push_back(family(name, help, type));
     add_value(families.back(), {}, value);
@@ -306,8 +267,75 @@ std::string Engine::scrape() {
       static_cast<double>(alert_writer_->queued()));
   add("anomalyd_store_queue_capacity", "Most alert changes that may wait.", MetricType::Gauge,
       static_cast<double>(alert_writer_->capacity()));
-  for (MetricFamily& process : collect_process_metrics()) families.push_back(std::move(process));
-  return prometheus::TextSerializer().Serialize(families);
+}
+
+void Engine::add_shard_metrics(std::vector<MetricFamily>& families) {
+  const TimeNs now = clock_.now();
+  MetricFamily samples = family("anomalyd_stream_samples_total", "Samples taken in by the shards.",
+                                MetricType::Counter);
+  MetricFamily dropped =
+      family("anomalyd_stream_samples_dropped_total",
+             "Accepted samples that were not used, by reason.", MetricType::Counter);
+  MetricFamily queued =
+      family("anomalyd_stream_queue_samples", "Samples waiting for a shard.", MetricType::Gauge);
+  MetricFamily capacity = family("anomalyd_stream_queue_capacity_samples",
+                                 "Most samples that may wait for a shard.", MetricType::Gauge);
+  MetricFamily lag =
+      family("anomalyd_stream_lag_seconds",
+             "How far the newest sample's time is behind the wall clock, of the shard that is "
+             "furthest behind.",
+             MetricType::Gauge);
+  MetricFamily streams = family("anomalyd_stream_streams", "Streams, by state.", MetricType::Gauge);
+  MetricFamily open =
+      family("anomalyd_alert_open", "Alerts that are open, by state.", MetricType::Gauge);
+  stream::DropCounts drops;
+  StreamCensus census;
+  bool counted_all = true;
+  TimeNs behind = 0;
+  double total = 0;
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const stream::ShardFigures figures = shards_[i]->figures();
+    total += static_cast<double>(figures.samples);
+    drops.no_domain += figures.drops.no_domain;
+    drops.too_many_streams += figures.drops.too_many_streams;
+    drops.duplicate += figures.drops.duplicate;
+    drops.late += figures.drops.late;
+    drops.excess += figures.drops.excess;
+    drops.time_range += figures.drops.time_range;
+    if (figures.newest != 0) behind = std::max(behind, now - figures.newest);
+    const std::string name = std::to_string(i);
+    add_value(queued, {{"shard", name}}, static_cast<double>(figures.queued_samples));
+    add_value(capacity, {{"shard", name}}, static_cast<double>(figures.queue_capacity));
+    // One that does not answer in time is enough to wait for.
+    if (!counted_all) continue;
+    const auto counted = ask<StreamCensus>(i, count_streams);
+    counted_all = counted.has_value();
+    if (counted) census.add(*counted);
+  }
+  add_value(samples, {}, total);
+  for (const auto& [reason, count] : std::array<std::pair<const char*, std::uint64_t>, 6>{
+           {{"no_domain", drops.no_domain},
+            {"too_many_streams", drops.too_many_streams},
+            {"duplicate", drops.duplicate},
+            {"late", drops.late},
+            {"excess", drops.excess},
+            {"time_range", drops.time_range}}}) {
+    add_value(dropped, {{"reason", reason}}, static_cast<double>(count));
+  }
+  add_value(lag, {}, static_cast<double>(behind) / 1e9);
+  for (std::size_t i = 0; i < stream::kStates; ++i) {
+    add_value(streams, {{"state", std::string(to_string(static_cast<stream::State>(i)))}},
+              static_cast<double>(census.by_state[i]));
+  }
+  add_value(open, {{"state", "pending"}}, static_cast<double>(census.pending));
+  add_value(open, {{"state", "firing"}}, static_cast<double>(census.firing));
+  for (MetricFamily* made : {&samples, &dropped, &queued, &capacity, &lag}) {
+    families.push_back(std::move(*made));
+  }
+  // A part of the streams, or none, would look like all of them.
+  if (!counted_all) return;
+  families.push_back(std::move(streams));
+  families.push_back(std::move(open));
 }
 
 }  // namespace anomalyd::app

@@ -44,14 +44,19 @@ class Engine {
   /// stays as it was. Listeners, shards and the store keep what they were started with; a change
   /// there is logged as needing a restart.
   Status reload(const Config& config);
-  /// No more samples, what was accepted is scored and written, within config.drain_timeout.
+  /// No more samples, what was accepted is scored and written, within config.drain_timeout. What
+  /// is in hand at its end is finished: a batch, a transaction, a request.
   void stop();
 
+  /// True between start() and stop(). While it is false, handlers use nothing of the engine but
+  /// config(), clock(), metrics() and scrape().
   bool ready() const { return ready_; }
   std::uint16_t port() const;
   /// False once a shard has not turned its loop since the last call: then the watchdog must not
   /// be petted.
   bool progressed();
+  /// Has alerts deleted, now and then, that are older than config.alert_retention. Does not wait.
+  void prune_alerts();
 
   // What the API's handlers need.
   const Config& config() const { return config_; }
@@ -65,19 +70,21 @@ class Engine {
   std::size_t shards() const { return shards_.size(); }
   stream::ShardFigures shard_figures(std::size_t shard) const { return shards_[shard]->figures(); }
   std::size_t shard_of(std::string_view key) const;
-  /// Everything there is to scrape, as text.
+  /// Everything there is to scrape, as text; without shards and store while it is not ready.
   std::string scrape();
 
   /// Asks a shard on its own thread and waits for the answer; nothing when it is stopping or has
-  /// not answered within five seconds.
+  /// not answered within five seconds. Only while ready().
   template <class Answer>
   std::optional<Answer> ask(std::size_t shard,
                             std::function<Answer(const stream::ShardStreams&)> question) {
     auto promise = std::make_shared<std::promise<Answer>>();
     std::future<Answer> answer = promise->get_future();
-    const bool asked = shards_[shard]->ask(
-        [promise, question = std::move(question)](const stream::ShardStreams& streams) {
-          promise->set_value(question(streams));
+    // The question does not keep the promise: one that nobody waits for any more is not worked on.
+    const bool asked =
+        shards_[shard]->ask([wanted = std::weak_ptr(promise),
+                             question = std::move(question)](const stream::ShardStreams& streams) {
+          if (const auto asker = wanted.lock()) asker->set_value(question(streams));
         });
     if (!asked || answer.wait_for(std::chrono::seconds(5)) != std::future_status::ready) return {};
     return answer.get();
@@ -89,7 +96,8 @@ class Engine {
   Status open_database();
   Status start_server();
   void start_shards();
-  void prune_alerts();
+  void add_shard_metrics(std::vector<prometheus::MetricFamily>& families);
+  void add_store_metrics(std::vector<prometheus::MetricFamily>& families) const;
 
   Config config_;
   const Clock& clock_;

@@ -85,8 +85,9 @@ std::vector<MetricFamily> collect_process_metrics() {
   }
   std::error_code error;
   double open_files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
-    static_cast<void>(entry);
+  // Not a range-for: its increment throws.
+  std::filesystem::directory_iterator entry("/proc/self/fd", error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     ++open_files;
   }
   if (!error) {

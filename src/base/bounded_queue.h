@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -11,7 +12,8 @@
 namespace anomalyd {
 
 /// A first-in first-out queue that never holds more than `capacity` units of work. An item
-/// weighs what its pusher says, one by default.
+/// weighs what its pusher says, one by default. Urgent items are a queue of their own, served
+/// first.
 ///
 /// Threads   safe from any number of threads.
 template <class T>
@@ -32,35 +34,44 @@ class BoundedQueue {
     return true;
   }
 
-  /// Like try_push(), for what must not be refused: it takes the item beyond the capacity.
-  /// For rare messages whose number is bounded elsewhere. False only when closed.
-  bool push_urgent(T&& item) {
+  /// Puts the item before all that is not urgent, behind what is. It has no weight and is not
+  /// held to the capacity, but to `most` urgent items at a time. False, and the item is left as it
+  /// was, when there are as many, or when closed.
+  bool push_urgent(T&& item, std::size_t most = std::numeric_limits<std::size_t>::max()) {
     {
       const std::lock_guard lock(mutex_);
-      if (closed_) return false;
-      items_.emplace_back(std::move(item), 0);
+      if (closed_ || urgent_.size() >= most) return false;
+      urgent_.push_back(std::move(item));
     }
     pushed_.notify_one();
     return true;
   }
 
-  /// Waits for room. False when closed.
-  bool push(T&& item, std::size_t weight = 1) {
+  enum class Pushed { kYes, kNoRoom, kClosed };
+  /// Waits for room, at most for `timeout`. Unless kYes, the item is left as it was.
+  Pushed push(T&& item, std::chrono::nanoseconds timeout, std::size_t weight = 1) {
     {
       std::unique_lock lock(mutex_);
-      popped_.wait(lock, [&] { return closed_ || weight_ == 0 || weight_ + weight <= capacity_; });
-      if (closed_) return false;
+      const bool in_time = popped_.wait_for(
+          lock, timeout, [&] { return closed_ || weight_ == 0 || weight_ + weight <= capacity_; });
+      if (closed_) return Pushed::kClosed;
+      if (!in_time) return Pushed::kNoRoom;
       items_.emplace_back(std::move(item), weight);
       weight_ += weight;
     }
     pushed_.notify_one();
-    return true;
+    return Pushed::kYes;
   }
 
-  /// The oldest item; nothing after `timeout`, or when closed and empty.
+  /// The oldest urgent item, else the oldest; nothing after `timeout`, or when closed and empty.
   std::optional<T> pop(std::chrono::nanoseconds timeout) {
     std::unique_lock lock(mutex_);
-    if (!pushed_.wait_for(lock, timeout, [&] { return closed_ || !items_.empty(); })) return {};
+    pushed_.wait_for(lock, timeout, [&] { return closed_ || !urgent_.empty() || !items_.empty(); });
+    if (!urgent_.empty()) {
+      T first = std::move(urgent_.front());
+      urgent_.pop_front();
+      return first;
+    }
     if (items_.empty()) return {};
     std::pair<T, std::size_t> front = std::move(items_.front());
     items_.pop_front();
@@ -86,7 +97,7 @@ class BoundedQueue {
   }
   bool drained() const {
     const std::lock_guard lock(mutex_);
-    return closed_ && items_.empty();
+    return closed_ && urgent_.empty() && items_.empty();
   }
   /// Units of work waiting.
   std::size_t size() const {
@@ -100,6 +111,7 @@ class BoundedQueue {
   mutable std::mutex mutex_;
   std::condition_variable pushed_;
   std::condition_variable popped_;
+  std::deque<T> urgent_;
   std::deque<std::pair<T, std::size_t>> items_;
   std::size_t weight_ = 0;
   bool closed_ = false;

@@ -67,7 +67,7 @@ constexpr std::string_view kPut =
     "threshold_p=?12, peak_score=?13, peak_p=?14, peak_ns=?15, contributions=?16, context=?17";
 
 /// Alerts deleted in one transaction by prune().
-constexpr std::int64_t kPruneStep = 500;
+constexpr std::size_t kPruneStep = 500;
 
 Error with_path(const std::string& path, Error error) {
   error.message = path + ": " + error.message;
@@ -461,16 +461,18 @@ Status Database::remove(const std::string& id) {
   return impl_->writer.remove.bind(id).run();
 }
 
-Result<std::size_t> Database::prune(TimeNs time) {
+Result<std::size_t> Database::prune(TimeNs time, std::size_t most) {
   std::size_t pruned = 0;
-  for (;;) {
+  while (pruned < most) {
+    const std::size_t step = std::min(most - pruned, kPruneStep);
     const std::lock_guard lock(impl_->write_mutex);
-    const Status done = impl_->writer.prune.bind(time).bind(kPruneStep).run();
+    const Status done = impl_->writer.prune.bind(time).bind(static_cast<std::int64_t>(step)).run();
     if (!done.ok()) return done.error();
     const std::size_t count = impl_->writer.connection.changes();
     pruned += count;
-    if (count < static_cast<std::size_t>(kPruneStep)) return pruned;
+    if (count < step) break;
   }
+  return pruned;
 }
 
 Result<std::size_t> Database::count() const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -59,9 +60,11 @@ class Database {
   Result<std::size_t> close_open_alerts(const std::string& reason);
   /// Removing what is not there is no error.
   Status remove(const std::string& id);
-  /// Deletes resolved alerts that ended before `time`; returns how many. In steps, so that a
-  /// writer need not wait for all of it. The file keeps its size and the space is used again.
-  Result<std::size_t> prune(TimeNs time);
+  /// Deletes resolved alerts that ended before `time`, at most `most`; returns how many. In steps,
+  /// so that a writer need not wait for all of it. The file keeps its size and the space is used
+  /// again.
+  Result<std::size_t> prune(TimeNs time,
+                            std::size_t most = std::numeric_limits<std::size_t>::max());
   Result<std::size_t> count() const;
 
  private:

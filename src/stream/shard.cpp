@@ -23,9 +23,7 @@ Shard::Shard(ShardStreams::Limits limits, ShardStreams::Share share,
       clock_(clock),
       timers_(timers) {}
 
-Shard::~Shard() {
-  if (thread_.joinable()) stop(std::chrono::milliseconds(0));
-}
+Shard::~Shard() { stop(); }
 
 void Shard::start() {
   ANOMALYD_CHECK(!thread_.joinable(), "a shard is started once");
@@ -37,15 +35,20 @@ bool Shard::offer(Delivery delivery) {
   return queue_.try_push(Item(std::move(delivery)), weight);
 }
 
-bool Shard::ask(std::function<void(ShardStreams&)> question) {
-  return queue_.push_urgent(Item(std::move(question)));
+bool Shard::ask(std::function<void(const ShardStreams&)> question) {
+  return queue_.push_urgent(Item(Question(std::move(question))), kMostQuestions);
+}
+
+void Shard::apply(std::shared_ptr<const DomainSet> domains) {
+  queue_.push_urgent(
+      Item(Question([set = std::move(domains)](ShardStreams& streams) { streams.apply(set); })));
 }
 
 void Shard::run() {
   while (!queue_.drained()) {
     // The time-out only keeps the heartbeat going while there is nothing to do.
     std::optional<Item> item = queue_.pop(std::chrono::milliseconds(100));
-    heartbeat_.fetch_add(1, std::memory_order_relaxed);
+    beat();
     if (!item) continue;
     if (auto* question = std::get_if<Question>(&*item)) {
       (*question)(streams_);
@@ -67,6 +70,7 @@ void Shard::run() {
     published_.position.store(delivery.position, std::memory_order_relaxed);
     publish();
   }
+  ended_.store(true, std::memory_order_release);
 }
 
 void Shard::publish() {
@@ -102,12 +106,20 @@ ShardFigures Shard::figures() const {
   return figures;
 }
 
-std::size_t Shard::stop(std::chrono::milliseconds bound) {
+bool Shard::drain(std::chrono::milliseconds bound) {
   queue_.close();
+  if (!thread_.joinable()) return true;
   const auto deadline = clock_.elapsed() + bound;
-  while (!queue_.drained() && clock_.elapsed() < deadline) {
+  // Not until the queue is empty: the last batch may still be under way then.
+  while (!ended_.load(std::memory_order_acquire)) {
+    if (clock_.elapsed() >= deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  return true;
+}
+
+std::size_t Shard::stop() {
+  queue_.close();
   abandon_.store(true, std::memory_order_relaxed);
   if (thread_.joinable()) thread_.join();
   return undone_;

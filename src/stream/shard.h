@@ -46,9 +46,10 @@ struct ShardTimers {
 };
 
 /// One thread that owns its streams: takes batches in the journal's order and answers questions
-/// between two of them.
+/// between two of them, before any batch that waits.
 ///
-/// Threads   offer(), fits(), ask() and figures() from any thread; the rest from one.
+/// Threads   offer(), fits(), ask(), apply(), beat() and figures() from any thread; the rest from
+///           one.
 class Shard {
  public:
   Shard(ShardStreams::Limits limits, ShardStreams::Share share,
@@ -60,15 +61,25 @@ class Shard {
   bool fits(std::size_t samples) const { return queue_.fits(samples); }
   /// False when the queue has no room for it; then nothing happened.
   bool offer(Delivery delivery);
-  /// Runs `question` on the shard's thread, between two batches. False when it is stopping.
-  bool ask(std::function<void(ShardStreams&)> question);
+  /// Runs `question` on the shard's thread, after the batch under way. False when the shard is
+  /// stopping, or so many questions wait already that it must be stuck.
+  bool ask(std::function<void(const ShardStreams&)> question);
+  /// Swaps the domains, after the batch under way.
+  void apply(std::shared_ptr<const DomainSet> domains);
+  /// A sign of life, for an observer that waits on the shard's thread for good reason.
+  void beat() { heartbeat_.fetch_add(1, std::memory_order_relaxed); }
   ShardFigures figures() const;
 
-  /// Takes no more, finishes what waits and ends the thread. What is not done when `bound` is
-  /// over is left undone; returns the samples that were.
-  std::size_t stop(std::chrono::milliseconds bound);
+  /// Takes no more and finishes what waits, at most for `bound`. True when all of it is done. The
+  /// thread still is to be joined.
+  bool drain(std::chrono::milliseconds bound);
+  /// Leaves undone what still waits and ends the thread; returns the samples left. A batch under
+  /// way is finished first: it is waited for, and so is an observer that waits in it.
+  std::size_t stop();
 
  private:
+  /// Questions that may wait; there are fewer API workers than that unless a shard is stuck.
+  static constexpr std::size_t kMostQuestions = 1024;
   using Question = std::function<void(ShardStreams&)>;
   using Item = std::variant<Delivery, Question>;
 
@@ -81,6 +92,7 @@ class Shard {
   const ShardTimers timers_;
   std::thread thread_;
   std::atomic<bool> abandon_{false};
+  std::atomic<bool> ended_{false};  ///< the thread does nothing any more
   std::atomic<std::uint64_t> heartbeat_{0};
   std::atomic<std::size_t> undone_{0};
 

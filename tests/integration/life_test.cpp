@@ -107,6 +107,24 @@ TEST_CASE("An engine that cannot load a detector does not start", "[integration]
   CHECK_FALSE(engine->ready());
 }
 
+TEST_CASE("The lag is that of the shard furthest behind, and no future makes it negative",
+          "[integration][metrics]") {
+  const TempDir dir;
+  RunningEngine daemon(make_config(dir, "[stream]\nshards = 2\n"));
+  std::string other = "a";
+  while (daemon.engine().shard_of(other) == daemon.engine().shard_of("s")) other += "a";
+  const TimeNs hour = 3600 * kNsPerSecond;
+  const auto send = [&](const std::string& key, TimeNs time) {
+    daemon.write(key + " ax=1 " + std::to_string(time) + "\n");
+    REQUIRE(daemon.await_received(key, 1));
+  };
+  send("s", system_clock().now() + hour);
+  CHECK(testing::await([&] { return daemon.metric("anomalyd_stream_samples_total") == 1; }));
+  CHECK(daemon.metric("anomalyd_stream_lag_seconds") == 0);
+  send(other, system_clock().now() - hour);
+  CHECK(testing::await([&] { return daemon.metric("anomalyd_stream_lag_seconds") >= 3600; }));
+}
+
 TEST_CASE("stop() scores and writes what was acknowledged, within its bound; a restart resolves it",
           "[integration][life][stop]") {
   const TempDir dir;

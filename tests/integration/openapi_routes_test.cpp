@@ -59,7 +59,8 @@ TEST_CASE("Before the engine has started, what needs it is refused with Retry-Af
   http::Router router;
   add_ingest_routes(*engine, router);
   add_api_routes(*engine, router);
-  const std::set<std::string> always{"/", "/openapi.json", "/-/healthy", "/healthz", "/ping"};
+  const std::set<std::string> always{"/",        "/openapi.json", "/-/healthy",
+                                     "/healthz", "/ping",         "/metrics"};
   for (const http::Route& route : router.routes()) {
     http::Request request;
     request.method = route.method;
@@ -69,6 +70,10 @@ TEST_CASE("Before the engine has started, what needs it is refused with Retry-Af
     INFO(route.method << " " << route.pattern);
     if (always.count(route.pattern) == 1) {
       CHECK(response.status / 100 == 2);
+      if (route.pattern == "/metrics") {
+        CHECK(response.body.find("\nanomalyd_ready 0\n") != std::string::npos);
+        CHECK(response.body.find("anomalyd_stream_streams") == std::string::npos);
+      }
       continue;
     }
     CHECK(response.status == 503);

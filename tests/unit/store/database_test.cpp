@@ -344,7 +344,8 @@ TEST_CASE("Pruning takes what ended before, and nothing that is open", "[store][
   alerts.push_back(make_alert("wait", 0, AlertState::kPending));
   REQUIRE(database->put(alerts).ok());
   CHECK(database->prune(0).value() == 0);
-  CHECK(database->prune(alerts[1100].end).value() == 1100);
+  CHECK(database->prune(alerts[1100].end, 600).value() == 600);
+  CHECK(database->prune(alerts[1100].end).value() == 500);
   CHECK(database->count().value() == 102);
   CHECK(database->get(alerts[1100].id).value().has_value());
   CHECK_FALSE(database->get(alerts[1099].id).value().has_value());

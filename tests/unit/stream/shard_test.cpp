@@ -50,7 +50,8 @@ TEST_CASE("What the intake accepts is scored, in order, by the time the shard ha
   Intake intake({&shard}, system_clock());
   int at = 0;
   for (std::uint64_t i = 1; i <= 100; ++i) CHECK(intake.accept(batch_of(40, at)).value() == i);
-  CHECK(shard.stop(10s) == 0);
+  CHECK(shard.drain(10s));
+  CHECK(shard.stop() == 0);
   CHECK(quiet.scores == 1000);
   const ShardFigures figures = shard.figures();
   CHECK(figures.samples == 4000);
@@ -75,18 +76,39 @@ TEST_CASE("A full queue refuses the whole batch for every shard", "[stream][shar
   CHECK(free.figures().queued_samples == 40);
 }
 
-TEST_CASE("A question is answered between batches", "[stream][shard][threads]") {
+TEST_CASE("A question is answered before the batches that wait", "[stream][shard][threads]") {
   Quiet quiet;
   Shard shard({}, {}, domains(), quiet, 1000, system_clock(), {});
   Intake intake({&shard}, system_clock());
   int at = 0;
   CHECK(intake.accept(batch_of(40, at)).ok());
   std::promise<std::uint64_t> answer;
-  CHECK(shard.ask([&](ShardStreams& streams) { answer.set_value(streams.samples()); }));
+  CHECK(shard.ask([&](const ShardStreams& streams) { answer.set_value(streams.samples()); }));
   shard.start();
-  CHECK(answer.get_future().get() == 40);
-  shard.stop(10s);
-  CHECK_FALSE(shard.ask([](ShardStreams&) {}));
+  CHECK(answer.get_future().get() == 0);
+  CHECK(shard.drain(10s));
+  CHECK(shard.figures().samples == 40);
+  shard.stop();
+  CHECK_FALSE(shard.ask([](const ShardStreams&) {}));
+}
+
+TEST_CASE("A shard that answers nobody takes no more questions after a while, but its domains",
+          "[stream][shard][overload]") {
+  Quiet quiet;
+  Shard shard({}, {}, domains(), quiet, 1000, system_clock(), {});
+  int asked = 0;
+  while (asked < 100'000 && shard.ask([](const ShardStreams&) {})) ++asked;
+  CHECK(asked > 0);
+  CHECK(asked < 100'000);
+  auto none = std::make_shared<DomainSet>();
+  none->find = [](const StreamKey&) { return nullptr; };
+  shard.apply(none);
+  Intake intake({&shard}, system_clock());
+  int at = 0;
+  CHECK(intake.accept(batch_of(40, at)).ok());
+  shard.start();
+  CHECK(shard.drain(10s));
+  CHECK(shard.figures().drops.no_domain == 40);
 }
 
 TEST_CASE("A stop that may not wait says what it left undone", "[stream][shard]") {
@@ -97,13 +119,13 @@ TEST_CASE("A stop that may not wait says what it left undone", "[stream][shard]"
   CHECK(intake.accept(batch_of(40, at)).ok());
   CHECK(intake.accept(batch_of(40, at)).ok());
   // The thread is held up by a question until the bound is over.
-  std::promise<void> go;
   Shard slow({}, {}, domains(), quiet, 1000, system_clock(), {});
-  CHECK(slow.ask([&](ShardStreams&) { std::this_thread::sleep_for(50ms); }));
+  CHECK(slow.ask([&](const ShardStreams&) { std::this_thread::sleep_for(50ms); }));
   Intake into_slow({&slow}, system_clock());
   CHECK(into_slow.accept(batch_of(40, at)).ok());
   slow.start();
-  CHECK(slow.stop(1ms) == 40);
+  CHECK_FALSE(slow.drain(1ms));
+  CHECK(slow.stop() == 40);
 }
 
 }  // namespace
