@@ -64,7 +64,7 @@ struct Config {
   ingest::CodecLimits ingest{.max_future_ns = TimeNs{24} * 3600 * kNsPerSecond};  ///< [ingest]
   std::size_t max_decompressed_bytes = 64UL << 20U;                               ///< [ingest]
   std::size_t shards = 1;                                                         ///< [stream]
-  std::size_t queue_samples = 4UL << 20U;         ///< [stream] waiting for one shard
+  std::size_t queue_samples = 4UL << 20U;         ///< [stream] waiting, of all streams
   std::size_t max_streams = 200'000;              ///< [stream]
   std::size_t score_history_bytes = 64UL << 20U;  ///< [stream] for all streams together
   std::filesystem::path models_directory;         ///< [models]
