@@ -226,12 +226,13 @@ void Engine::stop() {
 }
 
 bool Engine::progressed() {
+  std::vector<std::uint64_t> now;
   bool all = true;
   for (std::size_t i = 0; i < shards_.size(); ++i) {
-    const std::uint64_t now = shards_[i]->figures().heartbeat;
-    all = all && now != heartbeats_[i];
-    heartbeats_[i] = now;
+    now.push_back(shards_[i]->figures().heartbeat);
+    all = all && now[i] != heartbeats_[i];
   }
+  if (all) heartbeats_ = std::move(now);
   return all;
 }
 

@@ -52,8 +52,8 @@ class Engine {
   /// config(), clock(), metrics() and scrape().
   bool ready() const { return ready_; }
   std::uint16_t port() const;
-  /// False once a shard has not turned its loop since the last call: then the watchdog must not
-  /// be petted.
+  /// True when every shard has turned its loop since this was last true: only then the watchdog
+  /// may be petted.
   bool progressed();
   /// Has alerts deleted, now and then, that are older than config.alert_retention. Does not wait.
   void prune_alerts();
