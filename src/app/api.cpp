@@ -357,7 +357,9 @@ Response list_detectors(Engine& engine, Request& request) {
   const Status known = only_parameters(request, {});
   if (!known.ok()) return bad_request(known.error());
   json detectors = json::array();
-  for (const auto& domain : engine.domains()->domains) {
+  // Held by name: a reload may free what a temporary would have held.
+  const std::shared_ptr<const stream::DomainSet> set = engine.domains();
+  for (const auto& domain : set->domains) {
     const detect::DetectorInfo& info = domain->detector->info();
     detectors.push_back({{"domain", domain->name},
                          {"name", info.name},
