@@ -16,6 +16,10 @@ endif()
 if(ANOMALYD_ARCH)
   target_compile_options(anomalyd_flags INTERFACE -march=${ANOMALYD_ARCH})
 endif()
+if(ANOMALYD_FUZZ)
+  # What libFuzzer is guided by; the fuzzers alone link its main.
+  target_compile_options(anomalyd_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(ANOMALYD_SANITIZE)
   target_compile_options(anomalyd_flags INTERFACE
     -fsanitize=${ANOMALYD_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
