@@ -46,7 +46,7 @@ struct TestServer {
   }
   std::uint16_t port() const { return server->port(); }
   std::unique_ptr<Client> client(
-      std::chrono::milliseconds timeout = std::chrono::seconds(5)) const {
+      std::chrono::milliseconds timeout = std::chrono::seconds(30)) const {
     return Client::make("http://127.0.0.1:" + std::to_string(port()), timeout).value();
   }
   /// The value of one series; a histogram's is its count. -1 when there is none.
