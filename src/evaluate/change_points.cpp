@@ -1,0 +1,96 @@
+#include "evaluate/change_points.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/check.h"
+
+namespace anomalyd::evaluate {
+namespace {
+
+constexpr std::size_t kSteps = 1000;
+
+struct Weights {
+  double hit, false_alarm, miss;
+};
+constexpr std::array<Weights, 3> kWeights{{{1, -0.11, -1}, {1, -0.22, -1}, {1, -0.11, -2}}};
+
+struct Window {
+  TimeNs begin = 0;
+  TimeNs end = 0;  // included
+};
+
+std::vector<Window> windows_of(const std::vector<TimeNs>& truth, TimeNs width) {
+  std::vector<Window> windows;
+  for (const TimeNs time : truth) {
+    Window window{time, time + width};
+    if (!windows.empty()) window.begin = std::max(window.begin, windows.back().end);
+    windows.push_back(window);
+  }
+  return windows;
+}
+
+/// What a detection is worth this far into its window.
+double worth(const Window& window, TimeNs found, const Weights& weights) {
+  const double share =
+      static_cast<double>(found - window.begin) / static_cast<double>(window.end - window.begin);
+  const auto step = std::min(static_cast<std::size_t>(share * kSteps), kSteps - 1);
+  const double pi = std::numbers::pi;
+  const double x = -pi / 2 + static_cast<double>(step) * pi / (kSteps - 1);
+  const double half = (weights.hit - weights.false_alarm) / 2;
+  return -half * std::tanh(x) / std::tanh(pi / 2) + half + weights.false_alarm;
+}
+
+}  // namespace
+
+ChangeScore change_point_score(const std::vector<ChangeFile>& files, TimeNs window) {
+  std::array<double, kWeights.size()> raw{};
+  double changes = 0;
+  ChangeScore score;
+  for (const ChangeFile& file : files) {
+    ANOMALYD_CHECK(std::is_sorted(file.truth.begin(), file.truth.end()), "times ascend");
+    ANOMALYD_CHECK(std::is_sorted(file.found.begin(), file.found.end()), "times ascend");
+    const std::vector<Window> windows = windows_of(file.truth, window);
+    changes += static_cast<double>(windows.size());
+    std::size_t false_alarms = 0;
+    for (const TimeNs time : file.found) {
+      const auto after = std::partition_point(windows.begin(), windows.end(),
+                                              [&](const Window& w) { return w.end < time; });
+      if (after == windows.end() || time < after->begin) ++false_alarms;
+    }
+    score.false_alarms += false_alarms;
+    for (std::size_t p = 0; p < kWeights.size(); ++p) {
+      raw[p] += kWeights[p].false_alarm * static_cast<double>(false_alarms);
+    }
+    for (const Window& each : windows) {
+      // A shared border belongs to both of its windows, as in SKAB.
+      const auto first = std::lower_bound(file.found.begin(), file.found.end(), each.begin);
+      const bool hit = first != file.found.end() && *first <= each.end;
+      if (!hit) ++score.missed;
+      for (std::size_t p = 0; p < kWeights.size(); ++p) {
+        raw[p] += hit ? worth(each, *first, kWeights[p]) : kWeights[p].miss;
+      }
+    }
+  }
+  std::array<double, kWeights.size()> scaled{};
+  for (std::size_t p = 0; p < kWeights.size(); ++p) {
+    const double null = kWeights[p].miss * changes;
+    const double perfect = kWeights[p].hit * changes;
+    scaled[p] = 100 * (raw[p] - null) / (perfect - null);
+  }
+  score.standard = scaled[0];
+  score.low_fp = scaled[1];
+  score.low_fn = scaled[2];
+  return score;
+}
+
+std::vector<std::size_t> edges_of(Marks marks) {
+  std::vector<std::size_t> edges;
+  for (std::size_t i = 1; i < marks.size(); ++i) {
+    if ((marks[i] != 0) != (marks[i - 1] != 0)) edges.push_back(i);
+  }
+  return edges;
+}
+
+}  // namespace anomalyd::evaluate
