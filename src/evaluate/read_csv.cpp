@@ -1,0 +1,112 @@
+#include <algorithm>
+
+#include "evaluate/readers.h"
+
+namespace anomalyd::evaluate {
+namespace {
+
+constexpr std::string_view kTrain = "_train.csv";
+constexpr std::string_view kTest = "_test.csv";
+
+Error refuse(const std::filesystem::path& path, const std::string& what) {
+  return Error{ErrorCode::kInvalidArgument, path.string() + ": " + what};
+}
+
+ColumnRoles with_label(bool needed) {
+  ColumnRoles roles;
+  roles.label = "label";
+  roles.label_needed = needed;
+  return roles;
+}
+
+/// The train file, then the test file, as one series.
+Result<Series> read_pair(const std::filesystem::path& train_path,
+                         const std::filesystem::path& test_path) {
+  Result<Series> train = read_series(train_path, with_label(false));
+  if (!train.ok()) return train;
+  Result<Series> test = read_series(test_path, with_label(true));
+  if (!test.ok()) return test;
+  Series& all = train.value();
+  Series& rest = test.value();
+  if (all.channels != rest.channels) {
+    return refuse(test_path, "expected the channels of " + train_path.string());
+  }
+  if (!all.events.empty()) {
+    return refuse(train_path, "expected normal samples, but sample " +
+                                  std::to_string(all.events[0].begin) + " is labelled anomalous");
+  }
+  all.train = all.samples();
+  all.values.insert(all.values.end(), rest.values.begin(), rest.values.end());
+  all.truth.insert(all.truth.end(), rest.truth.begin(), rest.truth.end());
+  all.events = spans_of(all.truth);
+  all.times.clear();  // each file has a clock of its own
+  all.sample_seconds = rest.sample_seconds;
+  return train;
+}
+
+}  // namespace
+
+Result<Dataset> read_csv(const ReadOptions& options) {
+  const auto files = files_below(options.data, ".csv");
+  if (!files.ok()) return files.error();
+  Dataset dataset;
+  for (const std::filesystem::path& path : files.value()) {
+    const std::string text = path.string();
+    if (!text.ends_with(kTest)) continue;
+    const std::string stem = text.substr(0, text.size() - kTest.size());
+    Result<Series> series = read_pair(stem + std::string(kTrain), path);
+    if (!series.ok()) return series.error();
+    series.value().name = name_below(stem, options.data);
+    dataset.series.push_back(std::move(series).value());
+  }
+  if (dataset.series.empty()) {
+    return Error{ErrorCode::kNotFound,
+                 options.data.string() + ": no *" + std::string(kTest) + " in it"};
+  }
+  return dataset;
+}
+
+Result<Dataset> read_recordings(const ReadOptions& options) {
+  const auto files = files_below(options.data, ".csv");
+  if (!files.ok()) return files.error();
+  Dataset dataset;
+  dataset.shared_training = true;
+  std::size_t normal_files = 0;
+  std::size_t faulty_files = 0;
+  for (const std::filesystem::path& path : files.value()) {
+    const std::string name = name_below(path, options.data);
+    const bool normal = matches(name, options.normal);
+    const bool faulty = matches(name, options.faulty);
+    if (!normal && !faulty) continue;
+    if (normal && faulty) {
+      return refuse(path, "its name matches both '" + options.normal + "' and '" + options.faulty +
+                              "', expected one of them");
+    }
+    ColumnRoles roles;
+    roles.ignored = {"label"};  // another kind of truth: an activity, say
+    Result<Series> read = read_series(path, roles);
+    if (!read.ok()) return read.error();
+    Series& series = read.value();
+    if (!dataset.series.empty() && series.channels != dataset.series.front().channels) {
+      return refuse(path, "expected the channels of " + dataset.series.front().name);
+    }
+    series.name = name;
+    if (normal) {
+      series.train = series.samples() / 2;
+    } else {
+      series.truth.assign(series.samples(), 1);
+      series.events = {{0, series.samples()}};
+    }
+    ++(normal ? normal_files : faulty_files);
+    dataset.series.push_back(std::move(series));
+  }
+  if (normal_files == 0 || faulty_files == 0) {
+    return Error{ErrorCode::kNotFound, options.data.string() + ": " + std::to_string(normal_files) +
+                                           " files match '" + options.normal + "' and " +
+                                           std::to_string(faulty_files) + " match '" +
+                                           options.faulty + "', expected at least one of each"};
+  }
+  return dataset;
+}
+
+}  // namespace anomalyd::evaluate
