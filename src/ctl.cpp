@@ -9,6 +9,7 @@
 #include <string>
 
 #include "app/config.h"
+#include "app/ctl_evaluate.h"
 #include "app/ctl_query.h"
 #include "app/ctl_replay.h"
 #include "app/ctl_score.h"
@@ -208,6 +209,49 @@ void add_simulate(Commands& commands) {
   });
 }
 
+void add_evaluate(Commands& commands) {
+  auto options = std::make_shared<ctl::EvaluateOptions>();
+  CLI::App& command = commands.add(
+      "evaluate", "Run a benchmark through the daemon's own code and print a table with controls");
+  command.add_option("protocol", options->protocol, "skab, nab, ucr, csv or recordings")
+      ->required()
+      ->type_name("PROTOCOL");
+  command.add_option("--data", options->data, "The benchmark's folder, as published")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("--detectors", options->detectors,
+                  "Kinds, and files that end in .safetensors, with commas between them; or all")
+      ->type_name("LIST|all")
+      ->capture_default_str();
+  command.add_option("--mode", options->mode, "What a score may know")
+      ->type_name("causal|lag|offline")
+      ->capture_default_str();
+  add_json(command, options->json, "Print one JSON object");
+  command.add_option("--html", options->html, "Also write a report with plots")->type_name("FILE");
+  command.add_option("--plots", options->plots, "Series of each detector in the report")
+      ->capture_default_str();
+  command.add_option("--seed", options->seed, "Same seed, same table")->capture_default_str();
+  command.add_option("--threads", options->threads, "0: one a core; the table is the same");
+  command.add_option("--limit", options->limit, "Only so many series, evenly picked by name");
+  command.add_option("--alarm-p", options->alarm_p, "The fixed threshold, as a p-value")
+      ->capture_default_str();
+  command.add_option("--window", options->window_samples,
+                     "Samples a window; else from the length of the train part");
+  command.add_option("--hop", options->hop_samples, "Samples between windows; else likewise");
+  command.add_option("--epochs", options->epochs, "Most epochs of trained detectors")
+      ->capture_default_str();
+  command.add_option("--normal", options->normal, "recordings: names of normal files")
+      ->type_name("PATTERN")
+      ->capture_default_str();
+  command.add_option("--faulty", options->faulty, "recordings: names of faulty files")
+      ->type_name("PATTERN")
+      ->capture_default_str();
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::evaluate(*options, console); };
+  });
+}
+
 void add_queries(Commands& commands) {
   const char* const json = "Print the server's JSON";
   auto streams = std::make_shared<ctl::StreamsOptions>();
@@ -283,6 +327,7 @@ int parse_and_run(int argc, char* argv[]) {
   add_score(commands);
   add_replay(commands);
   add_simulate(commands);
+  add_evaluate(commands);
   add_queries(commands);
   add_check_config(commands);
   try {

@@ -1,0 +1,217 @@
+#include "evaluate/runner.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "evaluate/controls.h"
+
+namespace anomalyd::evaluate {
+namespace {
+
+/// Calls `work(i)` for each i below n, on so many threads.
+template <class Work>
+void for_each_index(std::size_t n, std::size_t threads, const Work& work) {
+  std::atomic<std::size_t> next{0};
+  const auto run = [&] {
+    for (std::size_t i = next++; i < n; i = next++) work(i);
+  };
+  std::vector<std::thread> pool;
+  for (std::size_t t = 1; t < std::min(threads, n); ++t) pool.emplace_back(run);
+  run();
+  for (std::thread& thread : pool) thread.join();
+}
+
+/// The judged part of what was scored. Without scores nothing was ever alarmed.
+JudgedSeries judge(const Series& series, SampleScores scores, const StreamScores& stream) {
+  JudgedSeries judged;
+  judged.series = &series;
+  const auto begin = static_cast<std::ptrdiff_t>(series.train);
+  scores.score.resize(series.samples(), 0);
+  scores.surprise.resize(series.samples(), 0);
+  judged.score.assign(scores.score.begin() + begin, scores.score.end());
+  judged.surprise.assign(scores.surprise.begin() + begin, scores.surprise.end());
+  std::vector<std::size_t> labelled_before{0};  // among the first i samples
+  for (const std::uint8_t mark : series.truth) {
+    labelled_before.push_back(labelled_before.back() + (mark != 0 ? 1U : 0U));
+  }
+  for (const WindowScore& window : stream.windows) {
+    if (window.begin < series.train || window.end > series.samples()) continue;
+    if (labelled_before[window.end] == labelled_before[window.begin]) {
+      judged.normal_p_values.push_back(window.p_value);
+    }
+  }
+  for (const Span& alert : stream.alerts) {
+    const std::size_t end = std::min(alert.end, series.samples());
+    if (end <= series.train) continue;
+    judged.alerts.push_back(
+        {std::max(alert.begin, series.train) - series.train, end - series.train});
+  }
+  return judged;
+}
+
+/// One detector over all series.
+class Row {
+ public:
+  Row(const Protocol& protocol, const Dataset& dataset, const RunOptions& options)
+      : protocol_(protocol), dataset_(dataset), options_(options) {
+    judged_.resize(dataset.series.size());
+  }
+
+  DetectorResult control(std::string_view name, Control control) {
+    return timed(std::string(name), [&](std::size_t i) {
+      judged_[i] =
+          judge(dataset_.series[i],
+                control_scores(control, protocol_.kind, dataset_, i, options_.scoring.seed), {});
+    });
+  }
+
+  DetectorResult detector(const std::string& name) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::optional<Result<LearnedDetector>> shared;
+    if (dataset_.shared_training) {
+      std::vector<const Series*> material;
+      for (const Series& series : dataset_.series) {
+        if (series.train > 0) material.push_back(&series);
+      }
+      shared.emplace(learn(name, material, false, options_.scoring, options_.threads));
+    }
+    DetectorResult result = timed(name, [&](std::size_t i) {
+      const Series& series = dataset_.series[i];
+      if (shared) {
+        score(i, *shared);
+      } else {
+        score(i, learn(name, {&series}, true, options_.scoring, 1));
+      }
+    });
+    result.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return result;
+  }
+
+ private:
+  void score(std::size_t i, const Result<LearnedDetector>& learned) {
+    const Series& series = dataset_.series[i];
+    if (!learned.ok()) {
+      fail(i, learned.error());
+      return;
+    }
+    const Result<StreamScores> stream = score_series(learned.value(), series, options_.scoring);
+    if (!stream.ok()) {
+      fail(i, stream.error());
+      return;
+    }
+    SampleScores samples =
+        sample_scores(stream.value().windows, series.samples(), options_.scoring.mode);
+    if (stream.value().windows.empty()) {
+      fail(i, Error{ErrorCode::kInvalidArgument, "no window was scored"});
+      return;
+    }
+    judged_[i] = judge(series, std::move(samples), stream.value());
+  }
+
+  void fail(std::size_t i, const Error& error) {
+    judged_[i] = judge(dataset_.series[i], {}, {});
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++failed_;
+    // The first by name, not by chance of the threads.
+    if (!first_failure_.empty() && i > first_failed_) return;
+    first_failed_ = i;
+    first_failure_ = dataset_.series[i].name + ": " + error.message;
+  }
+
+  template <class Work>
+  DetectorResult timed(std::string name, const Work& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    DetectorResult result;
+    result.detector = std::move(name);
+    std::size_t done = 0;
+    for_each_index(judged_.size(), options_.threads, [&](std::size_t i) {
+      work(i);
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ++done;
+      if (options_.on_progress) options_.on_progress(done, judged_.size(), result.detector);
+    });
+    result.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    result.figures = figures_of(protocol_.kind, judged_, options_.alarm_p);
+    result.failed = failed_;
+    result.first_failure = first_failure_;
+    const std::size_t plots = std::min(options_.plots, judged_.size());
+    for (std::size_t p = 0; p < plots; ++p) {
+      result.plots.push_back(std::move(judged_[p * judged_.size() / plots]));
+    }
+    return result;
+  }
+
+  const Protocol& protocol_;
+  const Dataset& dataset_;
+  const RunOptions& options_;
+  std::vector<JudgedSeries> judged_;
+  std::mutex mutex_;
+  std::size_t failed_ = 0;
+  std::size_t first_failed_ = 0;
+  std::string first_failure_;
+};
+
+Status check_names(const std::vector<std::string>& names) {
+  const std::vector<std::string> kinds = all_detectors();
+  for (const std::string& name : names) {
+    if (name.ends_with(".safetensors") ||
+        std::find(kinds.begin(), kinds.end(), name) != kinds.end()) {
+      continue;
+    }
+    std::string known;
+    for (const std::string& kind : kinds) known += kind + ", ";
+    return Error{ErrorCode::kInvalidArgument, "no detector '" + name + "'; expected one of: " +
+                                                  known + "or a file that ends in .safetensors"};
+  }
+  return Done{};
+}
+
+}  // namespace
+
+std::vector<std::string> all_detectors() {
+  std::vector<std::string> names;
+  for (const detect::MemberKind& kind : detect::member_kinds()) names.emplace_back(kind.name);
+  return names;
+}
+
+Result<std::vector<DetectorResult>> run(const Protocol& protocol, const Dataset& dataset,
+                                        const std::vector<std::string>& detectors,
+                                        const RunOptions& options) {
+  if (const Status checked = check_names(detectors); !checked.ok()) return checked.error();
+  for (const std::string& name : detectors) {
+    if (!name.ends_with(".safetensors")) continue;
+    // A file that cannot be read is a mistake of the caller, not a result.
+    if (const auto loaded = detect::load_detector(name); !loaded.ok()) return loaded.error();
+  }
+  std::vector<DetectorResult> results;
+  for (const std::string& name : detectors) {
+    Row row(protocol, dataset, options);
+    results.push_back(row.detector(name));
+  }
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  double random_pa_f1 = none;
+  for (const std::string_view name : kControls) {
+    Row row(protocol, dataset, options);
+    results.push_back(row.control(name, *find_control(name)));
+    results.back().is_control = true;
+    if (name == "random") random_pa_f1 = find_figure(results.back().figures, "pa_f1");
+  }
+  // Point adjustment is shown only beside what noise gets.
+  for (DetectorResult& result : results) {
+    const auto at = std::find_if(result.figures.begin(), result.figures.end(),
+                                 [](const Figure& f) { return f.name == "pa_f1"; });
+    if (at != result.figures.end()) {
+      result.figures.insert(at + 1, {"pa_f1_of_random", random_pa_f1, true});
+    }
+  }
+  return results;
+}
+
+}  // namespace anomalyd::evaluate
