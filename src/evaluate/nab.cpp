@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 
 #include "base/check.h"
@@ -118,6 +119,18 @@ class Tally {
 }  // namespace
 
 std::size_t nab_probation(std::size_t rows) { return std::min<std::size_t>(rows * 15 / 100, 750); }
+
+std::vector<double> records_of(Scores scores, std::size_t quiet) {
+  std::vector<double> records(scores.size(), 0);
+  std::deque<std::size_t> highest;  // of the rows before, falling: the first is the largest
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (!highest.empty() && highest.front() + quiet < i) highest.pop_front();
+    if (highest.empty() || scores[i] > scores[highest.front()]) records[i] = scores[i];
+    while (!highest.empty() && scores[highest.back()] <= scores[i]) highest.pop_back();
+    highest.push_back(i);
+  }
+  return records;
+}
 
 NabScore nab_at(const std::vector<NabFile>& corpus, const NabProfile& profile, double threshold) {
   const std::vector<Row> rows = rows_of(corpus, profile);

@@ -20,6 +20,8 @@ struct NabProfile {
 inline constexpr std::array<NabProfile, 3> kNabProfiles{
     {{"standard", 1, 0.11, 1}, {"low_fp", 1, 0.22, 1}, {"low_fn", 1, 0.11, 2}}};
 
+inline constexpr std::size_t kNabQuietRows = 200;
+
 /// One data file of NAB's corpus with a detector's scores.
 struct NabFile {
   std::vector<double> scores;
@@ -28,6 +30,11 @@ struct NabFile {
 
 /// The rows at a file's start that are not scored: 15 % of it, at most 750.
 std::size_t nab_probation(std::size_t rows);
+
+/// Scores of rows as NAB's detectors give them, who speak once for each thing that they see: a row
+/// keeps its score where it is above those of the `quiet` rows before it, and is 0 elsewhere. What
+/// stays high, as the score of a window does, would otherwise be a false alarm at each row.
+std::vector<double> records_of(Scores scores, std::size_t quiet = kNabQuietRows);
 
 /// What one threshold gives.
 struct NabScore {

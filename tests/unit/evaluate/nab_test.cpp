@@ -69,6 +69,15 @@ TEST_CASE("NAB: the sweep takes the best threshold for all files, or none", "[ev
   CHECK(std::isnan(nab_best({NabFile{{1, 2, 3}, {}}}, kNabProfiles[0]).score));
 }
 
+TEST_CASE("NAB: a row speaks where it is above those before it", "[evaluate][nab]") {
+  CHECK(records_of(std::vector<double>{1, 3, 3, 2, 4, 1}, 3) ==
+        std::vector<double>{1, 3, 0, 0, 4, 0});
+  // The 3 is forgotten two rows behind it; then the 2 is a record.
+  CHECK(records_of(std::vector<double>{3, 1, 1, 2, 1}, 2) == std::vector<double>{3, 0, 0, 2, 0});
+  CHECK(records_of(std::vector<double>{5, 5, 5, 5}, 1) == std::vector<double>{5, 0, 0, 0});
+  CHECK(records_of(std::vector<double>{}).empty());
+}
+
 TEST_CASE("SKAB: a change point found at once is worth all, at the window's end a false alarm",
           "[evaluate][skab]") {
   const auto seconds = [](std::vector<int> s) {

@@ -68,7 +68,9 @@ TEST_CASE("A table tells where a cell is wrong", "[evaluate][table]") {
   CHECK(has(refused("a,label\n"), "expected rows"));
   CHECK(has(refused(""), "t.csv:0: expected a header"));
   CHECK(has(refused("a{b},label\n1,0\n"), "cannot name a channel"));
-  CHECK(has(refused("a,label\n\x01\x02,0\n"), "got '?" "?'"));
+  CHECK(has(refused("a,label\n\x01\x02,0\n"),
+            "got '?"
+            "?'"));
 }
 
 TEST_CASE("A table reads separators, quotes, missing cells and times", "[evaluate][table]") {

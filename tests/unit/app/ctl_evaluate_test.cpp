@@ -1,0 +1,174 @@
+#include "app/ctl_evaluate.h"
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "support/catch.h"
+#include "support/ctl_files.h"
+
+namespace anomalyd::app::ctl {
+namespace {
+
+using testing::TemporaryFolder;
+
+struct Ran {
+  int status = 0;
+  std::string out;
+  std::string err;
+};
+
+Ran run(const EvaluateOptions& options) {
+  std::ostringstream out;
+  std::ostringstream err;
+  Console console{out, err, false};
+  Ran ran;
+  ran.status = evaluate(options, console);
+  ran.out = out.str();
+  ran.err = err.str();
+  return ran;
+}
+
+/// Two pairs of files with a burst in the test part.
+void write_pairs(const TemporaryFolder& folder) {
+  for (const int shift : {0, 1}) {
+    std::string train = "time,ax\n";
+    std::string test = "time,ax,label\n";
+    for (int i = 0; i < 1400; ++i) {
+      const bool burst = i >= 1100 + 100 * shift && i < 1140 + 100 * shift;
+      const double value = std::sin(i * 0.37 + shift) + 0.1 * std::sin(i * 12.9) +
+                           (burst ? std::sin(i * 2.3) * 2 : 0);
+      char line[80];
+      std::snprintf(line, sizeof line, "%d,%.6f", i, value);
+      if (i < 900) {
+        train += std::string(line) + "\n";
+      } else {
+        test += std::string(line) + (burst ? ",1\n" : ",0\n");
+      }
+    }
+    const std::string name = shift == 0 ? "a" : "b<c>";
+    folder.write(name + "_train.csv", train);
+    folder.write(name + "_test.csv", test);
+  }
+}
+
+EvaluateOptions csv_options(const TemporaryFolder& folder) {
+  EvaluateOptions options;
+  options.protocol = "csv";
+  options.data = folder.path().string();
+  options.detectors = "zscore,pca";
+  options.threads = 2;
+  return options;
+}
+
+TEST_CASE("evaluate prints a table with the controls in it", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  write_pairs(folder);
+  const Ran ran = run(csv_options(folder));
+  CHECK(ran.status == kOk);
+  for (const char* part : {"csv, causal, 2 series", "detector", "zscore ", "pca ",
+                           "random (control)", "constant (control)", "clock (control)", "VUS-PR",
+                           "PA-F1* (random)", "chosen by the truth"}) {
+    CAPTURE(part, ran.out);
+    CHECK(ran.out.find(part) != std::string::npos);
+  }
+}
+
+TEST_CASE("evaluate --json is one object, the same for the same seed", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  write_pairs(folder);
+  EvaluateOptions options = csv_options(folder);
+  options.json = true;
+  const auto parse = [](const Ran& ran) {
+    CHECK(ran.status == kOk);
+    return nlohmann::json::parse(ran.out);
+  };
+  auto first = parse(run(options));
+  CHECK(first["protocol"] == "csv");
+  CHECK(first["mode"] == "causal");
+  REQUIRE(first["results"].size() == 5);
+  CHECK(first["results"][1]["detector"] == "pca");
+  CHECK(first["results"][1]["seconds"].is_number());
+  const auto& metrics = first["results"][1]["metrics"];
+  for (const char* name : {"vus_pr", "vus_roc", "auc_pr", "auc_roc", "fc1", "f1",
+                           "recall_at_budget", "pa_f1", "pa_f1_of_random", "calibration_1e-3"}) {
+    CAPTURE(name);
+    CHECK(metrics.contains(name));
+  }
+  CHECK(metrics["auc_roc"].get<double>() > 0.8);
+  options.threads = 1;
+  auto second = parse(run(options));
+  for (auto* table : {&first, &second}) {
+    for (auto& result : (*table)["results"]) result.erase("seconds");
+  }
+  CHECK(first == second);
+}
+
+TEST_CASE("evaluate --html writes a report that stands alone", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  write_pairs(folder);
+  EvaluateOptions options = csv_options(folder);
+  options.html = (folder.path() / "report.html").string();
+  const Ran ran = run(options);
+  REQUIRE(ran.status == kOk);
+  std::ifstream file(options.html);
+  const std::string html((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::size_t plots = 0;
+  for (std::size_t at = html.find("<svg"); at != std::string::npos;
+       at = html.find("<svg", at + 1)) {
+    ++plots;
+  }
+  CHECK(plots == 4);  // two series, two detectors
+  CHECK(html.find("b&lt;c&gt;") != std::string::npos);
+  CHECK(html.find("b<c>") == std::string::npos);
+  for (const char* outside : {"http://", "https://", "src=", "<script", "@import"}) {
+    CAPTURE(outside);
+    CHECK(html.find(outside) == std::string::npos);
+  }
+  CHECK(html.find("nan") == std::string::npos);
+  CHECK(html.ends_with("</body></html>\n"));
+  options.html = (folder.path() / "no" / "report.html").string();
+  CHECK(run(options).status == kFailed);
+}
+
+TEST_CASE("evaluate says what is wrong", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  write_pairs(folder);
+  const auto refused = [&](auto change, int status, const char* part) {
+    EvaluateOptions options = csv_options(folder);
+    change(options);
+    const Ran ran = run(options);
+    CAPTURE(ran.err);
+    CHECK(ran.status == status);
+    CHECK(ran.err.find(part) != std::string::npos);
+    CHECK(ran.out.empty());
+  };
+  refused([](auto& o) { o.protocol = "swat"; }, kUsage, "skab, nab, ucr, csv, recordings");
+  refused([](auto& o) { o.mode = "best"; }, kUsage, "causal, lag, offline");
+  refused([](auto& o) { o.detectors = "zscore,lstm"; }, kUsage, "no detector 'lstm'");
+  refused([](auto& o) { o.detectors = "zscore,"; }, kUsage, "expected names");
+  refused([](auto& o) { o.detectors = "pca,pca"; }, kUsage, "occurs twice");
+  refused([](auto& o) { o.alarm_p = 0; }, kUsage, "--alarm-p");
+  refused([](auto& o) { o.window_samples = 1; }, kUsage, "--window");
+  refused([](auto& o) { o.epochs = 0; }, kUsage, "--epochs");
+  refused([](auto& o) { o.data += "/gone"; }, kFailed, "gone");
+  folder.write("c_test.csv", "ax,label\n1,7\n");
+  folder.write("c_train.csv", "ax\n1\n");
+  refused([](auto&) {}, kFailed, "c_test.csv:2: column 'label': expected 0 or 1");
+}
+
+TEST_CASE("Figures have four digits at most", "[app][ctl][evaluate]") {
+  CHECK(figure_text(0) == "0.0000");
+  CHECK(figure_text(0.12345) == "0.1235");
+  CHECK(figure_text(67.551) == "67.55");
+  CHECK(figure_text(-3.14159) == "-3.1416");
+  CHECK(figure_text(5949) == "5949");
+  CHECK(figure_text(1e-9) == "1e-09");
+  CHECK(figure_text(std::numeric_limits<double>::quiet_NaN()) == "-");
+}
+
+}  // namespace
+}  // namespace anomalyd::app::ctl
