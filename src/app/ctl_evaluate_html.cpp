@@ -173,7 +173,7 @@ std::string plot(const JudgedSeries& judged, double threshold) {
   svg += "<line x1=\"0\" x2=\"" + number(kWidth) + "\" y1=\"" + number(level) + "\" y2=\"" +
          number(level) + "\" stroke=\"var(--soft)\" stroke-dasharray=\"4 3\"/>";
   svg += bands(judged.alerts, n, score_top - 5, 4, "--alert");
-  svg += text_at(4, score_top + 10, "-log10 p, to " + short_number(highest, 3));
+  svg += text_at(kWidth - 150, kSignalHeight + 10, "-log10 p, to " + short_number(highest, 3));
   return svg + "</svg>\n";
 }
 

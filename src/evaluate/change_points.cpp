@@ -31,10 +31,39 @@ std::vector<Window> windows_of(const std::vector<TimeNs>& truth, TimeNs width) {
   return windows;
 }
 
+bool ascend(const std::vector<TimeNs>& times) { return std::is_sorted(times.begin(), times.end()); }
+
+/// A window with the first detection in it.
+struct Hit {
+  Window window;
+  TimeNs found = 0;
+};
+
+/// A border that two windows share belongs to both of them, as in SKAB.
+std::vector<Hit> hits_of(const std::vector<TimeNs>& found, const std::vector<Window>& windows) {
+  std::vector<Hit> hits;
+  for (const Window& window : windows) {
+    const auto first = std::lower_bound(found.begin(), found.end(), window.begin);
+    if (first != found.end() && *first <= window.end) hits.push_back({window, *first});
+  }
+  return hits;
+}
+
+/// Detections that lie in no window.
+std::size_t outside(const std::vector<TimeNs>& found, const std::vector<Window>& windows) {
+  std::size_t count = 0;
+  for (const TimeNs time : found) {
+    const auto after = std::partition_point(windows.begin(), windows.end(),
+                                            [&](const Window& w) { return w.end < time; });
+    if (after == windows.end() || time < after->begin) ++count;
+  }
+  return count;
+}
+
 /// What a detection is worth this far into its window.
-double worth(const Window& window, TimeNs found, const Weights& weights) {
-  const double share =
-      static_cast<double>(found - window.begin) / static_cast<double>(window.end - window.begin);
+double worth(const Hit& hit, const Weights& weights) {
+  const double share = static_cast<double>(hit.found - hit.window.begin) /
+                       static_cast<double>(hit.window.end - hit.window.begin);
   const auto step = std::min(static_cast<std::size_t>(share * kSteps), kSteps - 1);
   const double pi = std::numbers::pi;
   const double x = -pi / 2 + static_cast<double>(step) * pi / (kSteps - 1);
@@ -49,28 +78,18 @@ ChangeScore change_point_score(const std::vector<ChangeFile>& files, TimeNs wind
   double changes = 0;
   ChangeScore score;
   for (const ChangeFile& file : files) {
-    ANOMALYD_CHECK(std::is_sorted(file.truth.begin(), file.truth.end()), "times ascend");
-    ANOMALYD_CHECK(std::is_sorted(file.found.begin(), file.found.end()), "times ascend");
+    ANOMALYD_CHECK(ascend(file.truth) && ascend(file.found), "times ascend");
     const std::vector<Window> windows = windows_of(file.truth, window);
     changes += static_cast<double>(windows.size());
-    std::size_t false_alarms = 0;
-    for (const TimeNs time : file.found) {
-      const auto after = std::partition_point(windows.begin(), windows.end(),
-                                              [&](const Window& w) { return w.end < time; });
-      if (after == windows.end() || time < after->begin) ++false_alarms;
-    }
+    const std::size_t false_alarms = outside(file.found, windows);
+    const std::vector<Hit> hits = hits_of(file.found, windows);
     score.false_alarms += false_alarms;
+    score.missed += windows.size() - hits.size();
     for (std::size_t p = 0; p < kWeights.size(); ++p) {
-      raw[p] += kWeights[p].false_alarm * static_cast<double>(false_alarms);
-    }
-    for (const Window& each : windows) {
-      // A shared border belongs to both of its windows, as in SKAB.
-      const auto first = std::lower_bound(file.found.begin(), file.found.end(), each.begin);
-      const bool hit = first != file.found.end() && *first <= each.end;
-      if (!hit) ++score.missed;
-      for (std::size_t p = 0; p < kWeights.size(); ++p) {
-        raw[p] += hit ? worth(each, *first, kWeights[p]) : kWeights[p].miss;
-      }
+      const Weights& weights = kWeights[p];
+      raw[p] += weights.false_alarm * static_cast<double>(false_alarms);
+      raw[p] += weights.miss * static_cast<double>(windows.size() - hits.size());
+      for (const Hit& hit : hits) raw[p] += worth(hit, weights);
     }
   }
   std::array<double, kWeights.size()> scaled{};

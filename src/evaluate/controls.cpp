@@ -48,11 +48,16 @@ std::vector<double> clock_surprise(ProtocolKind protocol, const Dataset& dataset
     return surprise;
   }
   std::array<double, kBins> share{};
-  for (std::size_t s = 0; s < dataset.series.size(); ++s) {
-    if (s == index) continue;
-    const std::array<double, kBins> other = truth_by_bin(dataset.series[s]);
-    for (std::size_t b = 0; b < kBins; ++b) {
-      share[b] += other[b] / static_cast<double>(dataset.series.size() - 1);
+  if (protocol == ProtocolKind::kRecordings) {
+    // A recording is wholly normal or faulty: what the others are would tell what this one is not.
+    for (std::size_t b = 0; b < kBins; ++b) share[b] = static_cast<double>(b) / kBins;
+  } else {
+    for (std::size_t s = 0; s < dataset.series.size(); ++s) {
+      if (s == index) continue;
+      const std::array<double, kBins> other = truth_by_bin(dataset.series[s]);
+      for (std::size_t b = 0; b < kBins; ++b) {
+        share[b] += other[b] / static_cast<double>(dataset.series.size() - 1);
+      }
     }
   }
   for (std::size_t i = series.train; i < series.samples(); ++i) {

@@ -25,7 +25,8 @@ inline constexpr Span kSkabClock{170, 570};
 ///
 /// Numerics  kRandom: a function of seed, series and sample alone. kClock: SKAB's is kSkabClock;
 ///           elsewhere the share of the *other* series that are anomalous at this hundredth of the
-///           judged part, which is knowledge of the benchmark and not of the data.
+///           judged part, which is knowledge of the benchmark and not of the data; of recordings,
+///           which are anomalous as a whole, it tells the time alone.
 SampleScores control_scores(Control control, ProtocolKind protocol, const Dataset& dataset,
                             std::size_t index, std::uint64_t seed);
 

@@ -51,6 +51,22 @@ double found_share(const std::vector<Span>& spans, const std::vector<Span>& othe
   return static_cast<double>(found) / static_cast<double>(spans.size());
 }
 
+/// Scores of normal samples, ascending.
+std::vector<double> sorted_normal(Scores scores, Marks truth) {
+  std::vector<double> normal;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (truth[i] == 0) normal.push_back(scores[i]);
+  }
+  std::sort(normal.begin(), normal.end());
+  return normal;
+}
+
+void check_scores(Scores scores, Marks truth) {
+  ANOMALYD_CHECK(scores.size() == truth.size(), "a score for each sample");
+  ANOMALYD_CHECK(std::none_of(scores.begin(), scores.end(), [](double s) { return std::isnan(s); }),
+                 "a NaN has no place in an order");
+}
+
 }  // namespace
 
 double PrecisionRecall::f1() const { return harmonic(precision, recall); }
@@ -74,9 +90,7 @@ PrecisionRecall composite(Marks truth, Marks alarms) {
 }
 
 AtThreshold best_composite(Scores scores, Marks truth) {
-  ANOMALYD_CHECK(scores.size() == truth.size(), "a score for each sample");
-  ANOMALYD_CHECK(std::none_of(scores.begin(), scores.end(), [](double s) { return std::isnan(s); }),
-                 "a NaN has no place in an order");
+  check_scores(scores, truth);
   const std::vector<Span> events = spans_of(truth);
   std::vector<std::size_t> event_of(scores.size(), events.size());
   for (std::size_t e = 0; e < events.size(); ++e) {
@@ -105,19 +119,16 @@ AtThreshold best_composite(Scores scores, Marks truth) {
 }
 
 AtThreshold best_point_adjusted_f1(Scores scores, Marks truth, std::size_t thresholds) {
-  ANOMALYD_CHECK(scores.size() == truth.size(), "a score for each sample");
+  check_scores(scores, truth);
   ANOMALYD_CHECK(thresholds >= 2, "levels from the lowest to the highest score");
   AtThreshold best{0, std::numeric_limits<double>::infinity()};
   const std::vector<Span> events = spans_of(truth);
   if (events.empty()) return best;
   const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
-  std::vector<double> normal;  // scores of normal samples, ascending: false alarms are a count
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    ANOMALYD_CHECK(!std::isnan(scores[i]), "a NaN has no place in an order");
-    if (truth[i] == 0) normal.push_back(scores[i]);
-  }
-  std::sort(normal.begin(), normal.end());
+  // False alarms at a level are a count of these.
+  const std::vector<double> normal = sorted_normal(scores, truth);
   std::vector<double> peaks;
+  peaks.reserve(events.size());
   for (const Span& event : events) {
     peaks.push_back(*std::max_element(scores.begin() + static_cast<std::ptrdiff_t>(event.begin),
                                       scores.begin() + static_cast<std::ptrdiff_t>(event.end)));

@@ -168,6 +168,7 @@ void add_areas(ProtocolKind protocol, const std::vector<JudgedSeries>& judged, S
     return;
   }
   std::vector<Vus> volumes;
+  volumes.reserve(judged.size());
   for (const JudgedSeries& each : judged) volumes.push_back(vus(each.score, each.truth()));
   const auto volume = [&](const JudgedSeries& each) -> const Vus& {
     return volumes[static_cast<std::size_t>(&each - judged.data())];
@@ -237,6 +238,7 @@ void add_operation(const std::vector<JudgedSeries>& judged, double threshold, Sh
 
 void add_calibration(const std::vector<JudgedSeries>& judged, Sheet& sheet) {
   std::vector<std::vector<double>> p_values;
+  p_values.reserve(judged.size());
   for (const JudgedSeries& each : judged) p_values.push_back(each.normal_p_values);
   const CalibrationPanel panel = calibration_panel(p_values);
   constexpr std::array<const char*, 3> kNames{"1e-2", "1e-3", "1e-4"};

@@ -21,40 +21,51 @@ struct Row {
   std::size_t window = kNoWindow;  // of the corpus
 };
 
+/// What an alarm at row i is worth; `window` is the one that has not ended there, if there is one.
+double worth_of(std::size_t i, const std::vector<Span>& windows, std::size_t window,
+                const NabProfile& profile) {
+  if (window < windows.size() && windows[window].contains(i)) {
+    const Span& in = windows[window];
+    const double position = -static_cast<double>(in.end - i) / static_cast<double>(in.size());
+    return scaled_sigmoid(position) * profile.true_positive / scaled_sigmoid(-1);
+  }
+  double position = 3;
+  if (window > 0 && windows[window - 1].size() > 1) {
+    const Span& past = windows[window - 1];
+    position = static_cast<double>(i - (past.end - 1)) / static_cast<double>(past.size() - 1);
+  }
+  return scaled_sigmoid(position) * profile.false_positive;
+}
+
+void check_file(const NabFile& file) {
+  std::size_t past_end = 0;
+  for (const Span& window : file.windows) {
+    ANOMALYD_CHECK(
+        past_end <= window.begin && window.begin < window.end && window.end <= file.scores.size(),
+        "windows in order within their file");
+    past_end = window.end;
+  }
+  ANOMALYD_CHECK(std::none_of(file.scores.begin(), file.scores.end(),
+                              [](double score) { return std::isnan(score); }),
+                 "a NaN has no place in an order");
+}
+
 /// The rows behind probation, in order of file and time.
 std::vector<Row> rows_of(const std::vector<NabFile>& corpus, const NabProfile& profile) {
   std::vector<Row> rows;
   std::size_t windows_before = 0;
-  const double most = scaled_sigmoid(-1);
   for (const NabFile& file : corpus) {
+    check_file(file);
     const std::size_t n = file.scores.size();
-    std::size_t next = 0;  // window that has not ended
-    std::size_t past_end = 0;
-    for (const Span& window : file.windows) {
-      ANOMALYD_CHECK(past_end <= window.begin && window.begin < window.end && window.end <= n,
-                     "windows in order within their file");
-      past_end = window.end;
-    }
+    std::size_t window = 0;  // that has not ended
     for (std::size_t i = 0; i < n; ++i) {
-      ANOMALYD_CHECK(!std::isnan(file.scores[i]), "a NaN has no place in an order");
-      while (next < file.windows.size() && i >= file.windows[next].end) ++next;
-      Row row;
-      row.score = file.scores[i];
-      if (next < file.windows.size() && file.windows[next].contains(i)) {
-        const Span& window = file.windows[next];
-        row.window = windows_before + next;
-        const double position =
-            -static_cast<double>(window.end - i) / static_cast<double>(window.size());
-        row.worth = scaled_sigmoid(position) * profile.true_positive / most;
-      } else {
-        double position = 3;
-        if (next > 0 && file.windows[next - 1].size() > 1) {
-          const Span& past = file.windows[next - 1];
-          position = static_cast<double>(i - (past.end - 1)) / static_cast<double>(past.size() - 1);
-        }
-        row.worth = scaled_sigmoid(position) * profile.false_positive;
+      while (window < file.windows.size() && i >= file.windows[window].end) ++window;
+      if (i < nab_probation(n)) continue;
+      Row row{file.scores[i], worth_of(i, file.windows, window, profile), kNoWindow};
+      if (window < file.windows.size() && file.windows[window].contains(i)) {
+        row.window = windows_before + window;
       }
-      if (i >= nab_probation(n)) rows.push_back(row);
+      rows.push_back(row);
     }
     windows_before += file.windows.size();
   }

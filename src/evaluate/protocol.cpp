@@ -24,6 +24,76 @@ constexpr std::array<Protocol, 5> kProtocols{{
 constexpr std::array<std::string_view, 5> kTimeColumns{"time", "timestamp", "datetime", "ts",
                                                        "date"};
 
+/// Where a table's columns go.
+struct Columns {
+  std::optional<std::size_t> time, label, change;
+  std::vector<std::size_t> channels;
+};
+
+Result<Columns> find_columns(const TextTable& table, const ColumnRoles& roles,
+                             std::vector<std::string>& names) {
+  Columns columns;
+  if (roles.time.empty()) {
+    for (const std::string_view name : kTimeColumns) {
+      if (!columns.time) columns.time = table.find(name);
+    }
+  }
+  struct Role {
+    const std::string& name;
+    bool needed;
+    std::optional<std::size_t>& column;
+  };
+  for (const Role& role :
+       {Role{roles.time, true, columns.time}, Role{roles.label, roles.label_needed, columns.label},
+        Role{roles.change, true, columns.change}}) {
+    if (role.name.empty()) continue;
+    role.column = table.find(role.name);
+    if (!role.column && role.needed) return table.need(role.name).error();
+  }
+  for (std::size_t i = 0; i < table.columns().size(); ++i) {
+    const std::string& column = table.columns()[i];
+    if (i == columns.time || i == columns.label || i == columns.change ||
+        std::find(roles.ignored.begin(), roles.ignored.end(), column) != roles.ignored.end()) {
+      continue;
+    }
+    if (!name_is_valid(column)) return table.bad("'" + column + "' cannot name a channel");
+    columns.channels.push_back(i);
+    names.push_back(column);
+  }
+  if (names.empty() || names.size() > kMaxSeriesChannels) {
+    return table.bad(std::to_string(names.size()) + " channels, expected 1 to " +
+                     std::to_string(kMaxSeriesChannels));
+  }
+  return columns;
+}
+
+/// Appends the table's row to the series.
+Status read_row(const TextTable& table, const Columns& columns, Series& series) {
+  for (const std::size_t channel : columns.channels) {
+    const Result<float> value = table.number(channel);
+    if (!value.ok()) return value.error();
+    series.values.push_back(value.value());
+  }
+  if (columns.time) {
+    const Result<TimeNs> stamp = table.time(*columns.time);
+    if (!stamp.ok()) return stamp.error();
+    series.times.push_back(stamp.value());
+  }
+  if (columns.change) {
+    const Result<bool> mark = table.flag(*columns.change);
+    if (!mark.ok()) return mark.error();
+    if (mark.value()) series.changes.push_back(series.truth.size());
+  }
+  bool anomalous = false;
+  if (columns.label) {
+    const Result<bool> mark = table.flag(*columns.label);
+    if (!mark.ok()) return mark.error();
+    anomalous = mark.value();
+  }
+  series.truth.push_back(anomalous ? 1 : 0);
+  return Done{};
+}
+
 }  // namespace
 
 std::span<const Protocol> protocols() { return kProtocols; }
@@ -116,69 +186,16 @@ Result<Series> read_series(const std::filesystem::path& path, const ColumnRoles&
   Result<TextTable> opened = TextTable::open(path);
   if (!opened.ok()) return opened.error();
   TextTable& table = opened.value();
-  std::optional<std::size_t> time;
-  std::optional<std::size_t> label;
-  std::optional<std::size_t> change;
-  if (!roles.time.empty()) {
-    const auto needed = table.need(roles.time);
-    if (!needed.ok()) return needed.error();
-    time = needed.value();
-  } else {
-    for (const std::string_view name : kTimeColumns) {
-      if (!time) time = table.find(name);
-    }
-  }
-  if (!roles.label.empty()) {
-    label = table.find(roles.label);
-    if (!label && roles.label_needed) return table.need(roles.label).error();
-  }
-  if (!roles.change.empty()) {
-    const auto needed = table.need(roles.change);
-    if (!needed.ok()) return needed.error();
-    change = needed.value();
-  }
   Series series;
-  std::vector<std::size_t> channels;
-  for (std::size_t i = 0; i < table.columns().size(); ++i) {
-    const std::string& column = table.columns()[i];
-    if (i == time || i == label || i == change ||
-        std::find(roles.ignored.begin(), roles.ignored.end(), column) != roles.ignored.end()) {
-      continue;
-    }
-    if (!name_is_valid(column)) return table.bad("'" + column + "' cannot name a channel");
-    channels.push_back(i);
-    series.channels.push_back(column);
-  }
-  if (channels.empty() || channels.size() > kMaxSeriesChannels) {
-    return table.bad(std::to_string(channels.size()) + " channels, expected 1 to " +
-                     std::to_string(kMaxSeriesChannels));
-  }
+  const Result<Columns> columns = find_columns(table, roles, series.channels);
+  if (!columns.ok()) return columns.error();
   while (true) {
     const Result<bool> more = table.next();
     if (!more.ok()) return more.error();
     if (!more.value()) break;
-    for (const std::size_t channel : channels) {
-      const Result<float> value = table.number(channel);
-      if (!value.ok()) return value.error();
-      series.values.push_back(value.value());
+    if (const Status read = read_row(table, columns.value(), series); !read.ok()) {
+      return read.error();
     }
-    if (time) {
-      const Result<TimeNs> stamp = table.time(*time);
-      if (!stamp.ok()) return stamp.error();
-      series.times.push_back(stamp.value());
-    }
-    bool anomalous = false;
-    if (label) {
-      const Result<bool> mark = table.flag(*label);
-      if (!mark.ok()) return mark.error();
-      anomalous = mark.value();
-    }
-    if (change) {
-      const Result<bool> mark = table.flag(*change);
-      if (!mark.ok()) return mark.error();
-      if (mark.value()) series.changes.push_back(series.truth.size());
-    }
-    series.truth.push_back(anomalous ? 1 : 0);
   }
   if (series.truth.empty()) return table.bad("expected rows of samples, there are none");
   series.sample_seconds = median_step(series.times);

@@ -19,6 +19,7 @@ constexpr std::string_view kFileEnd = ".safetensors";
 constexpr std::size_t kBatchRows = 4096;
 constexpr std::size_t kMinWindow = 8;
 constexpr std::size_t kMaxWindow = 64;
+constexpr std::size_t kWindowStep = 8;  // the autoencoder's strides
 constexpr std::size_t kMaxWindowValues = 1024;
 // A fit needs gaps of a window between its parts that are at most a twentieth of the whole.
 constexpr std::size_t kTrainOverWindow = 24;
@@ -220,7 +221,8 @@ WindowSize window_for(std::size_t train_samples, std::size_t channels,
   if (size.window == 0) {
     const std::size_t most =
         std::min(kMaxWindow, kMaxWindowValues / std::max<std::size_t>(1, channels));
-    size.window = std::max(kMinWindow, std::min(most, train_samples / kTrainOverWindow));
+    const std::size_t wanted = std::min(most, train_samples / kTrainOverWindow);
+    size.window = std::max(kMinWindow, wanted - wanted % kWindowStep);
   }
   if (size.hop == 0) {
     size.hop = std::max<std::size_t>(1, std::min(size.window / 8, train_samples / kTrainOverHop));

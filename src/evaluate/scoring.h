@@ -35,7 +35,7 @@ struct ScoringOptions {
 };
 
 /// A window's length and hop for a train part: short enough that a fit can hold a validation and a
-/// calibration part apart, at most 64 samples and 1024 values.
+/// calibration part apart, a multiple of 8, at most 64 samples and 1024 values.
 struct WindowSize {
   std::size_t window = 0;
   std::size_t hop = 0;
