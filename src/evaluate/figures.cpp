@@ -319,8 +319,11 @@ std::vector<std::string> cautions(ProtocolKind protocol) {
               "Published: 74.85 (ARTime), 70.10 (HTM), 39.65 (windowed Gaussian), on 58 files."};
     case ProtocolKind::kUcr:
       return {"One anomaly a series, hit within 100 samples: nothing here punishes false alarms."};
-    case ProtocolKind::kCsv:
     case ProtocolKind::kRecordings:
+      return {
+          "Every other normal recording trains. A recording's peak is higher the longer it is: "
+          "compare with the random row."};
+    case ProtocolKind::kCsv:
       return {};
   }
   return {};

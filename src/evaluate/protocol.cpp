@@ -17,7 +17,8 @@ constexpr std::array<Protocol, 5> kProtocols{{
     {"ucr", ProtocolKind::kUcr, "*_UCR_Anomaly_NAME_TRAINEND_BEGIN_END.txt", read_ucr},
     {"csv", ProtocolKind::kCsv, "pairs NAME_train.csv and NAME_test.csv, the latter with a label",
      read_csv},
-    {"recordings", ProtocolKind::kRecordings, "*.csv, normal and faulty ones told by their names",
+    {"recordings", ProtocolKind::kRecordings,
+     "*.csv, normal and faulty ones told by their names; of the normal ones every other trains",
      read_recordings},
 }};
 

@@ -19,6 +19,23 @@ ColumnRoles with_label(bool needed) {
   return roles;
 }
 
+/// Samples begin..end-1 of a normal recording.
+Series part_of(const Series& whole, std::size_t begin, std::size_t end) {
+  Series part;
+  part.name = whole.name;
+  part.channels = whole.channels;
+  part.sample_seconds = whole.sample_seconds;
+  const auto width = static_cast<std::ptrdiff_t>(whole.channels.size());
+  const auto first = static_cast<std::ptrdiff_t>(begin);
+  const auto last = static_cast<std::ptrdiff_t>(end);
+  part.values.assign(whole.values.begin() + first * width, whole.values.begin() + last * width);
+  part.truth.assign(end - begin, 0);
+  if (!whole.times.empty()) {
+    part.times.assign(whole.times.begin() + first, whole.times.begin() + last);
+  }
+  return part;
+}
+
 /// The train file, then the test file, as one series.
 Result<Series> read_pair(const std::filesystem::path& train_path,
                          const std::filesystem::path& test_path) {
@@ -69,10 +86,9 @@ Result<Dataset> read_csv(const ReadOptions& options) {
 Result<Dataset> read_recordings(const ReadOptions& options) {
   const auto files = files_below(options.data, ".csv");
   if (!files.ok()) return files.error();
-  Dataset dataset;
-  dataset.shared_training = true;
-  std::size_t normal_files = 0;
-  std::size_t faulty_files = 0;
+  std::vector<Series> normal_series;
+  std::vector<Series> faulty_series;
+  std::vector<std::string> channels;
   for (const std::filesystem::path& path : files.value()) {
     const std::string name = name_below(path, options.data);
     const bool normal = matches(name, options.normal);
@@ -87,25 +103,39 @@ Result<Dataset> read_recordings(const ReadOptions& options) {
     Result<Series> read = read_series(path, roles);
     if (!read.ok()) return read.error();
     Series& series = read.value();
-    if (!dataset.series.empty() && series.channels != dataset.series.front().channels) {
-      return refuse(path, "expected the channels of " + dataset.series.front().name);
+    if (channels.empty()) channels = series.channels;
+    if (series.channels != channels) {
+      return refuse(path, "expected the channels of the files before it");
     }
     series.name = name;
-    if (normal) {
-      series.train = series.samples() / 2;
-    } else {
+    if (faulty) {
       series.truth.assign(series.samples(), 1);
       series.events = {{0, series.samples()}};
     }
-    ++(normal ? normal_files : faulty_files);
-    dataset.series.push_back(std::move(series));
+    (normal ? normal_series : faulty_series).push_back(std::move(series));
   }
-  if (normal_files == 0 || faulty_files == 0) {
-    return Error{ErrorCode::kNotFound, options.data.string() + ": " + std::to_string(normal_files) +
-                                           " files match '" + options.normal + "' and " +
-                                           std::to_string(faulty_files) + " match '" +
+  if (normal_series.empty() || faulty_series.empty()) {
+    return Error{ErrorCode::kNotFound, options.data.string() + ": " +
+                                           std::to_string(normal_series.size()) + " files match '" +
+                                           options.normal + "' and " +
+                                           std::to_string(faulty_series.size()) + " match '" +
                                            options.faulty + "', expected at least one of each"};
   }
+  Dataset dataset;
+  dataset.series = std::move(faulty_series);
+  if (normal_series.size() == 1) {
+    const Series& only = normal_series.front();
+    if (only.samples() < 2) return refuse(only.name, "expected more than one sample");
+    dataset.training.push_back(part_of(only, 0, only.samples() / 2));
+    dataset.series.push_back(part_of(only, only.samples() / 2, only.samples()));
+  } else {
+    for (std::size_t i = 0; i < normal_series.size(); ++i) {
+      (i % 2 == 0 ? dataset.training : dataset.series).push_back(std::move(normal_series[i]));
+    }
+  }
+  for (Series& series : dataset.training) series.train = series.samples();
+  std::sort(dataset.series.begin(), dataset.series.end(),
+            [](const Series& a, const Series& b) { return a.name < b.name; });
   return dataset;
 }
 

@@ -73,11 +73,10 @@ class Row {
   DetectorResult detector(const std::string& name) {
     const auto begin = std::chrono::steady_clock::now();
     std::optional<Result<LearnedDetector>> shared;
-    if (dataset_.shared_training) {
+    if (!dataset_.training.empty()) {
       std::vector<const Series*> material;
-      for (const Series& series : dataset_.series) {
-        if (series.train > 0) material.push_back(&series);
-      }
+      material.reserve(dataset_.training.size());
+      for (const Series& series : dataset_.training) material.push_back(&series);
       shared.emplace(learn(name, material, false, options_.scoring, options_.threads));
     }
     DetectorResult result = timed(name, [&](std::size_t i) {

@@ -27,8 +27,9 @@ struct Series {
 
 struct Dataset {
   std::vector<Series> series;  ///< by name
-  /// Detectors are learned from all train parts together, not from each series' own.
-  bool shared_training = false;
+  /// Recordings that one detector for all series is learned from, wholly train parts. Empty: each
+  /// series has a train part and a detector of its own.
+  std::vector<Series> training;
 };
 
 }  // namespace anomalyd::evaluate

@@ -223,14 +223,23 @@ TEST_CASE("Recordings: names tell normal from faulty", "[evaluate][recordings]")
   options.faulty = "?R_*";
   const auto dataset = read_recordings(options);
   REQUIRE(dataset.ok());
-  CHECK(dataset.value().shared_training);
   REQUIRE(dataset.value().series.size() == 2);
+  REQUIRE(dataset.value().training.size() == 1);  // a single normal file is halved
+  CHECK(dataset.value().training[0].train == 2);
+  CHECK(dataset.value().training[0].values == std::vector<float>{1, 2});
   const Series& faulty = dataset.value().series[0];
   CHECK(faulty.train == 0);
   CHECK(faulty.events == std::vector<Span>{{0, 2}});
   const Series& normal = dataset.value().series[1];
-  CHECK(normal.train == 2);
+  CHECK(normal.train == 0);
+  CHECK(normal.values == std::vector<float>{3, 4});
   CHECK(normal.events.empty());
+  folder.write("N_800_2.csv", "time,ax,label\n0,9,walk\n0.5,9,walk\n");
+  const auto two = read_recordings(options);
+  REQUIRE(two.ok());
+  REQUIRE(two.value().training.size() == 1);
+  CHECK(two.value().training[0].name == "N_800_1.csv");
+  CHECK(two.value().series[1].name == "N_800_2.csv");
   options.faulty = "*";
   CHECK(has(read_recordings(options).error().message, "matches both"));
   options.faulty = "none*";
