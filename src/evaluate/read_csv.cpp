@@ -61,6 +61,31 @@ Result<Series> read_pair(const std::filesystem::path& train_path,
   return train;
 }
 
+/// Every other normal recording trains, or half of the only one.
+Dataset divide(std::vector<Series> normal, std::vector<Series> faulty) {
+  Dataset dataset;
+  dataset.series = std::move(faulty);
+  if (normal.size() == 1) {
+    const Series& only = normal.front();
+    dataset.training.push_back(part_of(only, 0, only.samples() / 2));
+    dataset.series.push_back(part_of(only, only.samples() / 2, only.samples()));
+  } else {
+    for (std::size_t i = 0; i < normal.size(); ++i) {
+      (i % 2 == 0 ? dataset.training : dataset.series).push_back(std::move(normal[i]));
+    }
+  }
+  for (Series& series : dataset.training) series.train = series.samples();
+  std::sort(dataset.series.begin(), dataset.series.end(),
+            [](const Series& a, const Series& b) { return a.name < b.name; });
+  return dataset;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 }  // namespace
 
 Result<Dataset> read_csv(const ReadOptions& options) {
@@ -105,7 +130,8 @@ Result<Dataset> read_recordings(const ReadOptions& options) {
     Series& series = read.value();
     if (channels.empty()) channels = series.channels;
     if (series.channels != channels) {
-      return refuse(path, "expected the channels of the files before it");
+      return refuse(path, "columns " + joined(series.channels) +
+                              ", expected those of the files before it: " + joined(channels));
     }
     series.name = name;
     if (faulty) {
@@ -121,22 +147,10 @@ Result<Dataset> read_recordings(const ReadOptions& options) {
                                            std::to_string(faulty_series.size()) + " match '" +
                                            options.faulty + "', expected at least one of each"};
   }
-  Dataset dataset;
-  dataset.series = std::move(faulty_series);
-  if (normal_series.size() == 1) {
-    const Series& only = normal_series.front();
-    if (only.samples() < 2) return refuse(only.name, "expected more than one sample");
-    dataset.training.push_back(part_of(only, 0, only.samples() / 2));
-    dataset.series.push_back(part_of(only, only.samples() / 2, only.samples()));
-  } else {
-    for (std::size_t i = 0; i < normal_series.size(); ++i) {
-      (i % 2 == 0 ? dataset.training : dataset.series).push_back(std::move(normal_series[i]));
-    }
+  if (normal_series.size() == 1 && normal_series.front().samples() < 2) {
+    return refuse(options.data / normal_series.front().name, "expected more than one sample");
   }
-  for (Series& series : dataset.training) series.train = series.samples();
-  std::sort(dataset.series.begin(), dataset.series.end(),
-            [](const Series& a, const Series& b) { return a.name < b.name; });
-  return dataset;
+  return divide(std::move(normal_series), std::move(faulty_series));
 }
 
 }  // namespace anomalyd::evaluate

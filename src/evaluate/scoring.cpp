@@ -194,6 +194,59 @@ class Keeper final : public stream::Observer {
   std::map<TimeNs, Span> fired_;
 };
 
+bool is_usable(const WindowScore& window) {
+  return std::isfinite(window.score) && !std::isnan(window.p_value);
+}
+
+/// Each sample gets what the last window that ended at or before it has.
+void take_last(const std::vector<WindowScore>& windows, SampleScores& result) {
+  const WindowScore* last = nullptr;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < result.score.size(); ++i) {
+    for (; next < windows.size() && windows[next].end <= i + 1; ++next) {
+      if (is_usable(windows[next])) last = &windows[next];
+    }
+    if (last == nullptr) continue;
+    result.score[i] = last->score;
+    result.surprise[i] = -std::log10(last->p_value);
+  }
+}
+
+/// Each sample gets the means of the windows that contain it.
+void take_means(const std::vector<WindowScore>& windows, SampleScores& result) {
+  const std::size_t samples = result.score.size();
+  std::vector<double> score(samples, 0);
+  std::vector<double> surprise(samples, 0);
+  std::vector<std::size_t> count(samples, 0);
+  for (const WindowScore& window : windows) {
+    if (!is_usable(window)) continue;
+    for (std::size_t i = window.begin; i < std::min(window.end, samples); ++i) {
+      score[i] += window.score;
+      surprise[i] += -std::log10(window.p_value);
+      ++count[i];
+    }
+  }
+  for (std::size_t i = 0; i < samples; ++i) {
+    if (count[i] == 0) continue;
+    result.score[i] = score[i] / static_cast<double>(count[i]);
+    result.surprise[i] = surprise[i] / static_cast<double>(count[i]);
+  }
+}
+
+/// What has no score gets the lowest of the others.
+void fill_unscored(SampleScores& result) {
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const double score : result.score) {
+    if (!std::isnan(score)) lowest = std::min(lowest, score);
+  }
+  if (std::isinf(lowest)) lowest = 0;
+  for (double& score : result.score) {
+    if (!std::isnan(score)) continue;
+    score = lowest;
+    ++result.unscored;
+  }
+}
+
 }  // namespace
 
 std::string_view to_text(Mode mode) {
@@ -339,51 +392,14 @@ Result<StreamScores> score_series(const LearnedDetector& learned, const Series& 
 SampleScores sample_scores(const std::vector<WindowScore>& windows, std::size_t samples,
                            Mode mode) {
   SampleScores result;
-  const double none = std::numeric_limits<double>::quiet_NaN();
-  result.score.assign(samples, none);
+  result.score.assign(samples, std::numeric_limits<double>::quiet_NaN());
   result.surprise.assign(samples, 0);
-  const auto usable = [](const WindowScore& w) {
-    return std::isfinite(w.score) && !std::isnan(w.p_value);
-  };
   if (mode == Mode::kCausal) {
-    const WindowScore* last = nullptr;
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < samples; ++i) {
-      for (; next < windows.size() && windows[next].end <= i + 1; ++next) {
-        if (usable(windows[next])) last = &windows[next];
-      }
-      if (last == nullptr) continue;
-      result.score[i] = last->score;
-      result.surprise[i] = -std::log10(last->p_value);
-    }
+    take_last(windows, result);
   } else {
-    std::vector<double> score(samples, 0);
-    std::vector<double> surprise(samples, 0);
-    std::vector<std::size_t> count(samples, 0);
-    for (const WindowScore& window : windows) {
-      if (!usable(window)) continue;
-      for (std::size_t i = window.begin; i < std::min(window.end, samples); ++i) {
-        score[i] += window.score;
-        surprise[i] += -std::log10(window.p_value);
-        ++count[i];
-      }
-    }
-    for (std::size_t i = 0; i < samples; ++i) {
-      if (count[i] == 0) continue;
-      result.score[i] = score[i] / static_cast<double>(count[i]);
-      result.surprise[i] = surprise[i] / static_cast<double>(count[i]);
-    }
+    take_means(windows, result);
   }
-  double lowest = std::numeric_limits<double>::infinity();
-  for (const double score : result.score) {
-    if (!std::isnan(score)) lowest = std::min(lowest, score);
-  }
-  if (std::isinf(lowest)) lowest = 0;
-  for (double& score : result.score) {
-    if (!std::isnan(score)) continue;
-    score = lowest;
-    ++result.unscored;
-  }
+  fill_unscored(result);
   return result;
 }
 

@@ -72,10 +72,63 @@ void add_ramps(const std::vector<Span>& events, std::size_t window, std::vector<
   }
 }
 
-struct Areas {
-  double roc = 0;
-  double pr = 0;
+/// What is counted of a buffer length, for each threshold.
+struct Counts {
+  std::vector<double> on_ramps;  // weight of alarms on the ramps
+  std::vector<double> existing;  // widened events with an alarm
 };
+
+void sum_up(std::vector<double>& counts) {
+  for (std::size_t k = 1; k < counts.size(); ++k) counts[k] += counts[k - 1];
+}
+
+/// `ramp` is set to 0 again where it was read.
+Counts count(const std::vector<Span>& wide, Marks truth, const Ranks& ranks,
+             std::vector<double>& ramp) {
+  const std::size_t thresholds = ranks.alarms.size();
+  Counts counts{std::vector<double>(thresholds, 0), std::vector<double>(thresholds, 0)};
+  for (const Span& span : wide) {
+    std::size_t first = thresholds - 1;
+    for (std::size_t i = span.begin; i < span.end; ++i) {
+      first = std::min(first, ranks.first_alarm[i]);
+      if (truth[i] == 0) counts.on_ramps[ranks.first_alarm[i]] += std::min(1.0, ramp[i]);
+      ramp[i] = 0;
+    }
+    ++counts.existing[first];
+  }
+  sum_up(counts.on_ramps);
+  sum_up(counts.existing);
+  return counts;
+}
+
+/// What of a series does not depend on the buffer length.
+struct Fixed {
+  std::vector<double> inside;  // alarms inside events, for each threshold
+  double positives = 0;        // samples of events
+  double samples = 0;
+};
+
+/// The areas under the curves of one buffer length with so many widened events.
+Vus areas(const Fixed& fixed, const Counts& counts, const std::vector<double>& alarms,
+          std::size_t wide) {
+  Vus sum;
+  double tpr_before = 0;
+  double fpr_before = 0;
+  for (std::size_t k = 0; k < alarms.size(); ++k) {
+    const double tp = fixed.inside[k] + counts.on_ramps[k];
+    const double fp = alarms[k] - tp;
+    const double expected = fixed.positives + counts.on_ramps[k] / 2;
+    const double recall = std::min(tp / expected, 1.0);
+    const double tpr = recall * counts.existing[k] / static_cast<double>(wide);
+    const double fpr = fp / (fixed.samples - expected);
+    sum.roc += (fpr - fpr_before) * (tpr + tpr_before) / 2;
+    sum.pr += (tpr - tpr_before) * tp / alarms[k];
+    tpr_before = tpr;
+    fpr_before = fpr;
+  }
+  sum.roc += (1 - fpr_before) * (1 + tpr_before) / 2;
+  return sum;
+}
 
 }  // namespace
 
@@ -89,57 +142,22 @@ Vus vus(Scores scores, Marks truth, std::size_t max_window, std::size_t threshol
     const double none = std::numeric_limits<double>::quiet_NaN();
     return {none, none};
   }
-  const std::size_t n = scores.size();
   const Ranks ranks = rank(scores, thresholds);
-  double positives = 0;
-  for (const Span& event : events) positives += static_cast<double>(event.size());
-
-  std::vector<double> inside(thresholds, 0);  // alarms inside events, then summed up
+  Fixed fixed{std::vector<double>(thresholds, 0), 0, static_cast<double>(scores.size())};
   for (const Span& event : events) {
-    for (std::size_t i = event.begin; i < event.end; ++i) ++inside[ranks.first_alarm[i]];
+    fixed.positives += static_cast<double>(event.size());
+    for (std::size_t i = event.begin; i < event.end; ++i) ++fixed.inside[ranks.first_alarm[i]];
   }
-  for (std::size_t k = 1; k < thresholds; ++k) inside[k] += inside[k - 1];
+  sum_up(fixed.inside);
 
   Vus sum;
-  std::vector<double> ramp(n, 0);
-  std::vector<double> on_ramps(thresholds);
-  std::vector<double> existing(thresholds);
+  std::vector<double> ramp(scores.size(), 0);
   for (std::size_t window = 0; window <= max_window; ++window) {
-    const std::vector<Span> wide = widen(events, window / 2, n);
-    std::fill(on_ramps.begin(), on_ramps.end(), 0);
-    std::fill(existing.begin(), existing.end(), 0);
+    const std::vector<Span> wide = widen(events, window / 2, scores.size());
     add_ramps(events, window, ramp);
-    for (const Span& span : wide) {
-      std::size_t first = thresholds - 1;
-      for (std::size_t i = span.begin; i < span.end; ++i) {
-        first = std::min(first, ranks.first_alarm[i]);
-        if (truth[i] == 0) on_ramps[ranks.first_alarm[i]] += std::min(1.0, ramp[i]);
-        ramp[i] = 0;  // clean for the next window
-      }
-      ++existing[first];
-    }
-    Areas areas;
-    double tpr_before = 0;
-    double fpr_before = 0;
-    for (std::size_t k = 0; k < thresholds; ++k) {
-      if (k > 0) {
-        on_ramps[k] += on_ramps[k - 1];
-        existing[k] += existing[k - 1];
-      }
-      const double tp = inside[k] + on_ramps[k];
-      const double fp = ranks.alarms[k] - tp;
-      const double expected = positives + on_ramps[k] / 2;
-      const double recall = std::min(tp / expected, 1.0);
-      const double tpr = recall * existing[k] / static_cast<double>(wide.size());
-      const double fpr = fp / (static_cast<double>(n) - expected);
-      areas.roc += (fpr - fpr_before) * (tpr + tpr_before) / 2;
-      areas.pr += (tpr - tpr_before) * tp / ranks.alarms[k];
-      tpr_before = tpr;
-      fpr_before = fpr;
-    }
-    areas.roc += (1 - fpr_before) * (1 + tpr_before) / 2;
-    sum.roc += areas.roc;
-    sum.pr += areas.pr;
+    const Vus under = areas(fixed, count(wide, truth, ranks, ramp), ranks.alarms, wide.size());
+    sum.roc += under.roc;
+    sum.pr += under.pr;
   }
   const auto windows = static_cast<double>(max_window + 1);
   return {sum.roc / windows, sum.pr / windows};

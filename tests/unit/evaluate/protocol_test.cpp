@@ -240,6 +240,8 @@ TEST_CASE("Recordings: names tell normal from faulty", "[evaluate][recordings]")
   REQUIRE(two.value().training.size() == 1);
   CHECK(two.value().training[0].name == "N_800_1.csv");
   CHECK(two.value().series[1].name == "N_800_2.csv");
+  folder.write("OR_800_1.csv", "time,ay\n0,1\n");
+  CHECK(has(read_recordings(options).error().message, "columns ay, expected those of the files"));
   options.faulty = "*";
   CHECK(has(read_recordings(options).error().message, "matches both"));
   options.faulty = "none*";
