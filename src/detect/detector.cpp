@@ -210,6 +210,7 @@ std::size_t StreamState::bytes() const {
         sizeof(Learning) + learning->scale.bytes() + learning->scores.capacity() * sizeof(float);
   }
   if (calibration) total += sizeof(Calibration) + calibration->bytes();
+  if (following) total += following->bytes();
   return total;
 }
 
@@ -276,7 +277,7 @@ Result<std::shared_ptr<const Detector>> make_online_detector(const DetectorInfo&
   if (Status status = check_sizes(info); !status.ok()) return status.error();
   const Result<const MemberRow*> row = find_member(info.kind);
   if (!row.ok()) return row.error();
-  if (row.value()->make_online == nullptr) {
+  if (!row.value()->kind.online) {
     std::string known;
     for (const MemberKind& kind : member_kinds()) {
       if (kind.online) known += (known.empty() ? "" : ", ") + std::string(kind.name);
@@ -300,6 +301,7 @@ Result<std::shared_ptr<const Detector>> make_online_detector(const DetectorInfo&
   if (parts.info.name.empty()) parts.info.name = info.kind;
   // There are no tensors: what the code does is what the version stands for.
   parts.info.version = "builtin-1";
+  if (row.value()->make_detector != nullptr) return row.value()->make_detector(parts.info);
   Result<std::unique_ptr<Member>> member = row.value()->make_online(info);
   if (!member.ok()) return member.error();
   parts.member = std::move(member).value();

@@ -49,6 +49,13 @@ struct Learning {
   std::vector<float> scores;  ///< of the span's calibrating part
 };
 
+/// What a detector that goes from sample to sample (Detector::follow) holds of one stream.
+class Following {
+ public:
+  virtual ~Following() = default;
+  virtual std::size_t bytes() const = 0;  ///< heap bytes held, this object's own with them
+};
+
 /// A stream's own part of a detector: what was learned from it. Made by Detector::start(), owned
 /// by the shard, handed back to the same Detector only.
 struct StreamState {
@@ -56,6 +63,7 @@ struct StreamState {
   std::vector<float> normaliser;             ///< kStream: mean and spread of each channel
   std::vector<float> member;                 ///< an online member's memory
   std::unique_ptr<Learning> learning;        ///< until learned
+  std::unique_ptr<Following> following;      ///< of a detector that goes from sample to sample
   std::unique_ptr<Calibration> calibration;  ///< when the file has none of its own
   std::size_t bytes() const;                 ///< heap bytes held
 };
@@ -88,10 +96,19 @@ class Detector {
   /// that teach nothing (ScaleLearner): while a stream is flat its progress stands still.
   virtual void learn(StreamState& state, std::span<const float> raw) const = 0;
 
+  /// Moves a learned stream on to this raw window, the next of it: what must follow the signal
+  /// itself, alert or not. Called once for each window, in order, before it is scored. Only
+  /// detectors that go from sample to sample do something here; what they learn waits for
+  /// update().
+  virtual void follow(StreamState& /*state*/, std::span<const float> /*raw*/) const {}
+  /// The stream was interrupted: its next window does not overlap the one before.
+  virtual void interrupt(StreamState& /*state*/) const {}
+
   /// Writes the normalised window. Only when progress() is 1.
   virtual void normalise(const StreamState& state, std::span<const float> raw,
                          std::span<float> normalised) const = 0;
-  /// Scores n normalised windows (n, samples * channels), each with its stream's state.
+  /// Scores n normalised windows (n, samples * channels), each with its stream's state, which
+  /// follow() has moved on to that window.
   virtual void score(const nn::Matrix<float>& windows, std::span<const StreamState* const> states,
                      std::span<float> scores) const = 0;
   /// In [kMinPValue, 1]; NaN for a NaN score.

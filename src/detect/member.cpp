@@ -5,9 +5,12 @@
 namespace anomalyd::detect {
 namespace {
 
-constexpr std::array<MemberRow, 3> kRows{{
+constexpr std::array<MemberRow, 6> kRows{{
     {{"autoencoder", true, false}, fit_autoencoder, load_autoencoder, nullptr},
     {{"pca", true, false}, fit_pca, load_pca, nullptr},
+    {{"portfolio", false, true}, nullptr, nullptr, nullptr, make_portfolio},
+    {{"portfolio-full", false, true}, nullptr, nullptr, nullptr, make_portfolio},
+    {{"portfolio-tiny", false, true}, nullptr, nullptr, nullptr, make_portfolio},
     {{"zscore", false, true}, nullptr, nullptr, make_online_zscore},
 }};
 
@@ -22,8 +25,11 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 }  // namespace
 
 std::span<const MemberKind> member_kinds() {
-  static constexpr std::array<MemberKind, kRows.size()> kKinds{kRows[0].kind, kRows[1].kind,
-                                                               kRows[2].kind};
+  static constexpr std::array<MemberKind, kRows.size()> kKinds = [] {
+    std::array<MemberKind, kRows.size()> kinds{};
+    for (std::size_t i = 0; i < kRows.size(); ++i) kinds[i] = kRows[i].kind;
+    return kinds;
+  }();
   return kKinds;
 }
 

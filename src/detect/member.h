@@ -69,6 +69,8 @@ struct MemberRow {
   Result<std::unique_ptr<Member>> (*fit)(const FitInput& input);
   Result<std::unique_ptr<Member>> (*load)(const MemberFile& file);
   Result<std::unique_ptr<Member>> (*make_online)(const DetectorInfo& info);
+  /// For a kind that is a whole detector: `info` has been checked and completed.
+  Result<std::shared_ptr<const Detector>> (*make_detector)(const DetectorInfo& info) = nullptr;
 };
 
 /// Errors   kInvalidArgument for an unknown kind, listing the known.
@@ -83,6 +85,7 @@ Result<ResidualScale> load_residual(const nn::TensorFile& file, std::string_view
                                     std::size_t channels);
 
 Result<std::unique_ptr<Member>> make_online_zscore(const DetectorInfo& info);
+Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info);
 Result<std::unique_ptr<Member>> fit_pca(const FitInput& input);
 Result<std::unique_ptr<Member>> load_pca(const MemberFile& file);
 Result<std::unique_ptr<Member>> fit_autoencoder(const FitInput& input);

@@ -222,6 +222,7 @@ void ShardStreams::on_gap(Windower& windower) {
   static_cast<void>(windower);
   Stream& stream = *current_;
   if (stream.waiting) score_waiting();
+  if (stream.learned) stream.domain->detector->interrupt(*stream.learned);
   end_alert(stream, stream.machine.close(), stream.machine.last_bad_end(), "gap");
 }
 
@@ -237,6 +238,7 @@ void ShardStreams::score_waiting() {
     Stream& stream = *waiting_[static_cast<std::size_t>(i)].stream;
     states_.push_back(&*stream.learned);
     stream.waiting = false;
+    detector.follow(*stream.learned, {raw_.row(i).data(), size});
     detector.normalise(*stream.learned, {raw_.row(i).data(), size},
                        {normalised_.row(i).data(), size});
   }

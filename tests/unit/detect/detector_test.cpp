@@ -183,7 +183,9 @@ TEST_CASE("Every kind is in the table", "[detect]") {
     names += std::string(kind.name) + (kind.trained ? " trained" : "") +
              (kind.online ? " online" : "") + "; ";
   }
-  CHECK(names == "autoencoder trained; pca trained; zscore online; ");
+  CHECK(names ==
+        "autoencoder trained; pca trained; portfolio online; portfolio-full online; "
+        "portfolio-tiny online; zscore online; ");
 }
 
 }  // namespace

@@ -1,0 +1,33 @@
+#include "detect/members/history.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace anomalyd::detect {
+
+// A quarter of slack: what is kept moves to the front once in keep / 4 samples.
+History::History(std::size_t channels, std::size_t keep)
+    : channels_(channels),
+      keep_(keep),
+      stride_(keep + keep / 4 + 8),
+      end_(keep),
+      values_(channels * stride_, 0.0F) {
+  ANOMALYD_CHECK(channels > 0 && keep > 0, "history: an empty shape");
+}
+
+void History::push(std::span<const float> sample) {
+  if (end_ == stride_) {
+    for (std::size_t c = 0; c < channels_; ++c) {
+      float* row = values_.data() + c * stride_;
+      std::copy(row + stride_ - keep_, row + stride_, row);
+    }
+    end_ = keep_;
+  }
+  for (std::size_t c = 0; c < channels_; ++c) values_[c * stride_ + end_] = sample[c];
+  ++end_;
+  ++count_;
+  run_ = std::min(run_ + 1, keep_);
+}
+
+}  // namespace anomalyd::detect

@@ -1,0 +1,42 @@
+#include "detect/members/stream_member.h"
+
+#include <array>
+
+namespace anomalyd::detect {
+namespace {
+
+constexpr std::array<StreamMemberRow, 19> kRows{{
+    {"range", "values never seen", true, make_range},
+    {"level", "a shift of the mean", true, make_level},
+    {"variance", "louder or quieter", true, make_variance},
+    {"roughness", "hiss, smoothing, flat lines", true, make_roughness},
+    {"spike", "single wild values", true, make_spike},
+    {"polynomial", "kinks and single wild values", true, make_polynomial},
+    {"seasonal", "wrong for the time of the period", true, make_seasonal},
+    {"state", "a joint level, loudness and roughness never seen", true, make_state},
+    {"ridge", "breaks of the dynamics", true, make_ridge},
+    {"ridge-short", "breaks of the last steps and of the channels' relations", true,
+     make_ridge_short},
+    {"subspace", "windows outside of their usual components", true, make_subspace},
+    {"templates", "shapes far from the usual few", false, make_templates},
+    {"profile-32", "shapes never seen, 32 samples", false, make_profile_32},
+    {"profile-48", "shapes never seen, 48 samples", false, make_profile_48},
+    {"profile-64", "shapes never seen, 64 samples", false, make_profile_64},
+    {"profile-96", "shapes never seen, 96 samples", false, make_profile_96},
+    {"profile-period", "shapes never seen, one period", false, make_profile_period},
+    {"half-space-trees", "values in sparse regions", false, make_half_space_trees},
+    {"spectral", "what stands out of the last window", false, make_spectral},
+}};
+
+}  // namespace
+
+std::span<const StreamMemberRow> stream_member_rows() { return kRows; }
+
+const StreamMemberRow* find_stream_member(std::string_view name) {
+  for (const StreamMemberRow& row : kRows) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace anomalyd::detect

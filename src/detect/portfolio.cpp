@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "detect/composed_detector.h"
+#include "detect/portfolio_learn.h"
+
+namespace anomalyd::detect {
+namespace {
+
+constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+// Samples of the learning span that are kept, over all channels.
+constexpr std::size_t kMostSpanValues = std::size_t{1} << 20U;
+constexpr std::size_t kMostHop = 4096;
+// A flat stretch longer than this many windows says nothing more.
+constexpr std::size_t kMostFlatWindows = 4;
+
+bool all_finite(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
+/// What a stream holds: the raw samples of the span while it is learned, then its members.
+class PortfolioState final : public Following {
+ public:
+  std::size_t bytes() const override {
+    return sizeof *this + span.values.capacity() * sizeof(float) +
+           span.breaks.capacity() * sizeof(std::size_t) +
+           (members ? members->bytes() - sizeof *members : 0);
+  }
+
+  Recording span;                    // raw, until learned
+  std::optional<MemberSet> members;  // once learned
+  bool is_fresh = true;              // the next window is all new
+  bool is_break = false;             // the next samples that are kept do not follow on
+  std::size_t flat_samples = 0;      // in a row, of windows that taught nothing
+  float score = kNone;               // of the window that follow() moved on to
+};
+
+PortfolioState& state_of(const StreamState& state) {
+  ANOMALYD_CHECK(state.following != nullptr, "portfolio: a state that start() did not make");
+  return static_cast<PortfolioState&>(*state.following);
+}
+
+/// A set of members that go from sample to sample, learned from each stream alone.
+class PortfolioDetector final : public Detector {
+ public:
+  PortfolioDetector(DetectorInfo info, const Preset& preset)
+      : info_(std::move(info)), preset_(preset) {}
+
+  const DetectorInfo& info() const override { return info_; }
+  bool is_online() const override { return true; }
+
+  StreamState start(std::size_t channels) const override {
+    ANOMALYD_CHECK(channels > 0 && (info_.channels.empty() || info_.channels.size() == channels),
+                   "detector: start() with other channels than the detector's");
+    StreamState state;
+    state.learning =
+        std::make_unique<Learning>(Learning{ScaleLearner(channels, info_.learn_windows), {}});
+    auto following = std::make_unique<PortfolioState>();
+    following->span.channels = channels;
+    state.following = std::move(following);
+    return state;
+  }
+
+  double progress(const StreamState& state) const override {
+    if (state.learned_windows >= info_.learn_windows) return 1;
+    return static_cast<double>(state.learned_windows) / static_cast<double>(info_.learn_windows);
+  }
+
+  void learn(StreamState& state, std::span<const float> raw) const override {
+    if (progress(state) >= 1) return;
+    PortfolioState& own = state_of(state);
+    if (!all_finite(raw)) {
+      own.is_fresh = true;
+      return;
+    }
+    const bool teaches = state.learning->scale.take(raw);
+    const std::span<const float> samples = take_new(own, raw);
+    own.flat_samples = teaches ? 0 : own.flat_samples + samples.size() / own.span.channels;
+    if (own.flat_samples > kMostFlatWindows * info_.window_samples) {
+      own.is_fresh = true;
+      return;
+    }
+    if (own.is_break) own.span.breaks.push_back(own.span.samples());
+    own.is_break = false;
+    keep(own.span, samples);
+    if (!teaches) return;
+    if (++state.learned_windows == info_.learn_windows) finish(state, own);
+  }
+
+  void follow(StreamState& state, std::span<const float> raw) const override {
+    PortfolioState& own = state_of(state);
+    MemberSet& members = *own.members;
+    own.score = kNone;
+    members.skip();  // what update() did not let in
+    if (!all_finite(raw)) {
+      interrupt(state);
+      return;
+    }
+    if (own.is_fresh) members.interrupt();
+    const std::size_t channels = state.normaliser.size() / 2;
+    std::vector<float> sample(channels);
+    const std::span<const float> samples = take_new(own, raw);
+    const std::size_t hop = info_.hop_samples * channels;
+    for (std::size_t i = 0; i < samples.size(); i += channels) {
+      // Of a window that is all new, the last hop alone waits to be learned.
+      if (i + hop == samples.size()) members.skip();
+      apply_scale(state.normaliser, samples.subspan(i, channels), sample);
+      clamp(sample);
+      const float score = members.follow(sample);
+      if (!(score <= own.score)) own.score = score;
+    }
+  }
+
+  void interrupt(StreamState& state) const override {
+    PortfolioState& own = state_of(state);
+    own.is_fresh = true;
+    if (own.members) own.members->skip();
+  }
+
+  void normalise(const StreamState& state, std::span<const float> raw,
+                 std::span<float> normalised) const override {
+    apply_scale(state.normaliser, raw, normalised);
+  }
+
+  void score(const nn::Matrix<float>& windows, std::span<const StreamState* const> states,
+             std::span<float> scores) const override {
+    ANOMALYD_CHECK(
+        states.size() == static_cast<std::size_t>(windows.rows()) && scores.size() == states.size(),
+        "detector: score() needs a state and a place for each window");
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = state_of(*states[i]).score;
+  }
+
+  double p_value(const StreamState& state, float score) const override {
+    ANOMALYD_CHECK(state.calibration != nullptr,
+                   "detector: p_value() before the stream is learned");
+    return state.calibration->p_value(static_cast<double>(score));
+  }
+
+  void update(StreamState& state, std::span<const float> /*normalised*/) const override {
+    state_of(state).members->learn();
+  }
+
+  Explanation explain(const StreamState& state, std::span<const float> raw) const override {
+    Explanation why;
+    why.contributions = state_of(state).members->shares();
+    const std::size_t channels = why.contributions.size();
+    for (std::size_t i = 0; i < raw.size(); ++i) {
+      why.expected.push_back(state.normaliser[i % channels]);
+    }
+    return why;
+  }
+
+  Status save(const std::filesystem::path& path) const override {
+    return Error{ErrorCode::kInvalidArgument, path.string() + ": a detector of kind \"" +
+                                                  info_.kind +
+                                                  "\" is learned by each stream: no file"};
+  }
+
+ private:
+  static void clamp(std::span<float> sample) {
+    for (float& value : sample) value = std::clamp(value, -kMaxFollowed, kMaxFollowed);
+  }
+
+  /// What this window has of new samples: a hop, or all of it after an interruption.
+  std::span<const float> take_new(PortfolioState& own, std::span<const float> raw) const {
+    const std::size_t channels = own.span.channels;
+    ANOMALYD_CHECK(raw.size() == info_.window_samples * channels,
+                   "detector: a window of samples * channels was expected");
+    if (!own.is_fresh) return raw.last(info_.hop_samples * channels);
+    own.is_fresh = false;
+    own.is_break = true;
+    return raw;
+  }
+
+  /// Appends to the learning span, of which the last samples are kept.
+  void keep(Recording& span, std::span<const float> samples) const {
+    // Never less than what a calibration needs.
+    const std::size_t most =
+        std::max(std::min(preset_.span_samples, kMostSpanValues / span.channels),
+                 kMinOnlineLearnWindows * info_.hop_samples + info_.window_samples);
+    span.values.insert(span.values.end(), samples.begin(), samples.end());
+    if (span.samples() < most + most / 4) return;
+    const std::size_t gone = span.samples() - most;
+    span.values.erase(span.values.begin(),
+                      span.values.begin() + static_cast<std::ptrdiff_t>(gone * span.channels));
+    std::vector<std::size_t> breaks;
+    for (const std::size_t at : span.breaks) {
+      if (at > gone) breaks.push_back(at - gone);
+    }
+    span.breaks = std::move(breaks);
+  }
+
+  void finish(StreamState& state, PortfolioState& own) const {
+    ChannelScale scale = state.learning->scale.scale();
+    state.normaliser = std::move(scale.mean);
+    state.normaliser.insert(state.normaliser.end(), scale.spread.begin(), scale.spread.end());
+    apply_scale(state.normaliser, own.span.values, own.span.values);
+    clamp(own.span.values);
+    Result<LearnedPortfolio> learned = learn_portfolio(preset_, own.span, info_.hop_samples);
+    ANOMALYD_CHECK(learned.ok(), "portfolio: a learning span must be enough to calibrate");
+    own.members.emplace(std::move(learned.value().members));
+    state.calibration = std::make_unique<Calibration>(std::move(learned.value().calibration));
+    own.span = Recording{own.span.channels, std::vector<float>(), std::vector<std::size_t>()};
+    state.learning.reset();
+  }
+
+  DetectorInfo info_;
+  const Preset& preset_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info) {
+  const Preset* preset = find_preset(info.kind);
+  ANOMALYD_CHECK(preset != nullptr, "portfolio: a row of member_kinds() without a preset");
+  if (info.normaliser == NormaliserKind::kWindow) {
+    return Error{ErrorCode::kInvalidArgument,
+                 info.kind +
+                     ": it goes from sample to sample, so that there is no window to make alike; "
+                     "expected the normaliser \"stream\""};
+  }
+  if (info.hop_samples > kMostHop) {
+    return Error{ErrorCode::kInvalidArgument, info.kind + ": hop_samples is " +
+                                                  std::to_string(info.hop_samples) +
+                                                  ", expected at most " + std::to_string(kMostHop)};
+  }
+  return std::shared_ptr<const Detector>(std::make_shared<PortfolioDetector>(info, *preset));
+}
+
+}  // namespace anomalyd::detect
