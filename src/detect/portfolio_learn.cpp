@@ -3,13 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
 
 #include "detect/members/spectrum.h"
+#include "detect/portfolio_inject.h"
 
 namespace anomalyd::detect {
 namespace {
 
-constexpr double kWarmUp = 0.3;  // of the span: members that know little score anything
+constexpr double kWarmUp = 0.3;   // of the span: members that know little score anything
+constexpr double kUnseen = 0.25;  // of the span: what anomalies are put into, to choose
 constexpr std::size_t kMostLags = 4096;
 constexpr std::size_t kMostSpectra = 8;
 
@@ -19,7 +24,10 @@ struct RawScores {
   std::vector<std::vector<float>> of;
 };
 
-RawScores replay(MemberSet& members, const Recording& span, std::size_t hop) {
+/// Follows and learns the span. `early` gets the members as they were `before` samples from its
+/// end.
+RawScores replay(MemberSet& members, const Recording& span, std::size_t hop, std::size_t at,
+                 std::optional<MemberSet>& early) {
   RawScores raw;
   raw.samples = span.samples();
   raw.of.assign(members.slots().size(), {});
@@ -30,6 +38,7 @@ RawScores replay(MemberSet& members, const Recording& span, std::size_t hop) {
       members.interrupt();
       ++next_break;
     }
+    if (i == at) early.emplace(members);
     members.follow(span.sample(i));
     for (std::size_t m = 0; m < raw.of.size(); ++m) raw.of[m].push_back(members.slots()[m].raw);
     if ((i + 1) % hop == 0) members.learn();
@@ -101,6 +110,24 @@ std::vector<float> window_scores(const RawScores& raw, std::span<const MemberSet
   return scores;
 }
 
+void weigh(MemberSet& early, std::span<MemberSet::Slot> slots, const Recording& span,
+           std::size_t unseen, double floor) {
+  for (std::size_t m = 0; m < slots.size(); ++m) early.slots()[m].surprise = slots[m].surprise;
+  Recording clean;
+  clean.channels = span.channels;
+  clean.values.assign(span.values.end() - static_cast<std::ptrdiff_t>(unseen * span.channels),
+                      span.values.end());
+  const std::vector<double> recall = injected_recall(early, clean);
+  const double best = *std::max_element(recall.begin(), recall.end());
+  if (!(best > 0)) return;
+  for (std::size_t m = 0; m < slots.size(); ++m) {
+    slots[m].weight *= static_cast<float>(floor + (1 - floor) * recall[m] / best);
+    if (getenv("VERB"))
+      fprintf(stderr, "%s %.2f; ", std::string(slots[m].row->name).c_str(), recall[m]);
+  }
+  if (getenv("VERB")) fprintf(stderr, "\n");
+}
+
 }  // namespace
 
 StreamTraits traits_of(const Recording& span, std::size_t hop) {
@@ -131,7 +158,12 @@ StreamTraits traits_of(const Recording& span, std::size_t hop) {
 Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& span,
                                          std::size_t hop) {
   MemberSet members(preset, traits_of(span, hop));
-  const RawScores raw = replay(members, span, hop);
+  // The members as they were before the last part of the span, which anomalies are put into.
+  std::optional<MemberSet> early;
+  const std::size_t unseen =
+      static_cast<std::size_t>(kUnseen * static_cast<double>(span.samples()));
+  const RawScores raw =
+      replay(members, span, hop, preset.chooses ? span.samples() - unseen : span.samples(), early);
   const auto begin = static_cast<std::size_t>(kWarmUp * static_cast<double>(raw.samples));
   const Folds folds(begin, raw.samples);
   const Surprises all = fit_surprises(raw, begin, raw.samples, folds, 2);
@@ -139,6 +171,9 @@ Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& 
   for (std::size_t m = 0; m < slots.size(); ++m) {
     slots[m].weight = all[m] ? 1.0F : 0.0F;
     if (all[m]) slots[m].surprise = *all[m];
+  }
+  if (early) {
+    if (const char* e = getenv("CHOOSE")) weigh(*early, slots, span, unseen, atof(e));
   }
   const std::array<Surprises, 2> halves{fit_surprises(raw, begin, raw.samples, folds, 0),
                                         fit_surprises(raw, begin, raw.samples, folds, 1)};

@@ -55,4 +55,21 @@ float ResidualScale::score(std::span<const double> energies) const {
   return static_cast<float>(sum);
 }
 
+float ResidualScale::score(std::span<const float> window, std::span<const float> expected) const {
+  const std::size_t channels = usual_.size();
+  ANOMALYD_CHECK(window.size() == expected.size() && window.size() % channels == 0,
+                 "residual: a window of whole samples was expected");
+  const auto samples = static_cast<double>(window.size() / channels);
+  double sum = 0;
+  for (std::size_t c = 0; c < channels; ++c) {
+    double energy = 0;
+    for (std::size_t i = c; i < window.size(); i += channels) {
+      const double residual = static_cast<double>(window[i]) - static_cast<double>(expected[i]);
+      energy += residual * residual;
+    }
+    sum += energy / samples / static_cast<double>(usual_[c]) / static_cast<double>(channels);
+  }
+  return static_cast<float>(sum);
+}
+
 }  // namespace anomalyd::detect

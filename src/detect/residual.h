@@ -28,6 +28,8 @@ class ResidualScale {
   static ResidualScale of(const std::vector<std::vector<double>>& energies);
 
   float score(std::span<const double> energies) const;
+  /// score() of channel_energies(), bit for bit, without a heap allocation.
+  float score(std::span<const float> window, std::span<const float> expected) const;
   /// Each channel's part of the score.
   std::vector<double> shares(std::span<const double> energies) const;
   const std::vector<float>& usual() const { return usual_; }

@@ -1,265 +1,142 @@
 #include "nn/conv1d.h"
 
-#include <algorithm>
-#include <string>
+#include <optional>
 
-#include "nn/product.h"
+#include "nn/conv_products.h"
+#include "nn/conv_size.h"
+#include "nn/spectral_norm.h"
 
 namespace anomalyd::nn {
 namespace {
 
 using Eigen::Index;
 
-constexpr Index kMaxChannels = 4096;
-constexpr Index kMaxKernel = 1024;
-
-std::string text(const ConvSize& size) {
-  return "in=" + std::to_string(size.in) + " out=" + std::to_string(size.out) +
-         " kernel=" + std::to_string(size.kernel) + " stride=" + std::to_string(size.stride) +
-         " padding=" + std::to_string(size.padding);
-}
-
-Status check(const char* type, const ConvSize& size) {
-  const bool is_legal = size.in >= 1 && size.in <= kMaxChannels && size.out >= 1 &&
-                        size.out <= kMaxChannels && size.kernel >= 1 && size.kernel <= kMaxKernel &&
-                        size.stride >= 1 && size.stride <= size.kernel && size.padding >= 0 &&
-                        size.padding < size.kernel;
-  if (is_legal) return Done{};
-  return Error{ErrorCode::kInvalidArgument,
-               std::string(type) + ": " + text(size) + ": expected in and out of 1.." +
-                   std::to_string(kMaxChannels) + ", kernel of 1.." + std::to_string(kMaxKernel) +
-                   ", stride of 1..kernel and padding below kernel"};
-}
-
-Error channels_differ(const char* type, const ConvSize& size, Shape in) {
-  return Error{ErrorCode::kInvalidArgument,
-               std::string(type) + ": in is " + std::to_string(size.in) +
-                   ", but the layer before gives " + std::to_string(in.channels) + " channels"};
-}
-
 template <class Scalar>
-std::span<Scalar> all(Matrix<Scalar>& matrix) {
-  return {matrix.data(), static_cast<std::size_t>(matrix.size())};
-}
+class Conv1d final : public Layer<Scalar> {
+ public:
+  using typename Layer<Scalar>::In;
+  using typename Layer<Scalar>::InGradient;
 
-template <class Scalar>
-std::span<Scalar> all(RowVector<Scalar>& vector) {
-  return {vector.data(), static_cast<std::size_t>(vector.size())};
-}
-
-/// Adds each row of `fields` (rows, width) to `out` at `step` times its number. Rows of `out`
-/// overlap, so one after the other.
-template <class Scalar>
-void scatter(const Matrix<Scalar>& fields, Index step, Scalar* out) {
-  for (Index row = 0; row < fields.rows(); ++row) {
-    const Scalar* from = fields.data() + row * fields.cols();
-    Scalar* to = out + row * step;
-    for (Index i = 0; i < fields.cols(); ++i) to[i] += from[i];
+  Conv1d(const ConvSize& size, const ConvOptions& options)
+      : size_(size),
+        initialiser_(options.initialiser),
+        weight_count_(size.kernel * (size.in / size.groups) * size.out),
+        forward_(size, conv1d_taps(size)),
+        backward_(size, swap(conv1d_taps(size))) {
+    if (options.spectral_norm) spectral_.emplace(weight_count_ / size.out, size.out);
   }
-}
 
-template <class Scalar>
-void add_rows(const Scalar* rows, Index count, RowVector<Scalar>& sum) {
-  for (Index row = 0; row < count; ++row) {
-    for (Index i = 0; i < sum.size(); ++i) sum(i) += rows[row * sum.size() + i];
+  Result<Shape> out_shape(std::span<const Shape> in) const override {
+    return conv_shape("conv1d", size_, in[0], conv1d_length(size_, in[0].samples));
   }
-}
 
-}  // namespace
-
-template <class Scalar>
-Conv1d<Scalar>::Conv1d(const ConvSize& size)
-    : size_(size),
-      weights_(size.kernel * size.in, size.out),
-      bias_(RowVector<Scalar>::Zero(size.out)),
-      weight_gradient_(Matrix<Scalar>::Zero(size.kernel * size.in, size.out)),
-      bias_gradient_(RowVector<Scalar>::Zero(size.out)) {}
-
-template <class Scalar>
-Result<Conv1d<Scalar>> Conv1d<Scalar>::make(const ConvSize& size, std::uint64_t seed) {
-  if (Status status = check("conv1d", size); !status.ok()) return status.error();
-  Conv1d layer(size);
-  fill_glorot<Scalar>(all(layer.weights_), size.kernel * size.in, size.kernel * size.out, seed);
-  return layer;
-}
-
-template <class Scalar>
-Result<Shape> Conv1d<Scalar>::out_shape(Shape in) const {
-  if (in.channels != size_.in) return channels_differ("conv1d", size_, in);
-  const Index room = in.samples + 2 * size_.padding - size_.kernel;
-  if (room < 0) {
-    return Error{ErrorCode::kInvalidArgument, "conv1d: " + text(size_) + ": the kernel is longer " +
-                                                  "than the " + std::to_string(in.samples) +
-                                                  " samples with their padding"};
+  std::vector<ParameterSpec> parameters() const override {
+    const Index in = size_.in / size_.groups;
+    return {{"weights",
+             {static_cast<std::size_t>(size_.kernel), static_cast<std::size_t>(in),
+              static_cast<std::size_t>(size_.out)},
+             conv_initialiser(initialiser_, size_)},
+            {"bias", {static_cast<std::size_t>(size_.out)}, {}}};
   }
-  return Shape{room / size_.stride + 1, size_.out};
-}
 
-template <class Scalar>
-void Conv1d<Scalar>::forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) const {
-  ANOMALYD_CHECK(x.cols() % size_.in == 0, "conv1d forward: x must be (n, t * in)");
-  const Index samples = x.cols() / size_.in;
-  const Index room = samples + 2 * size_.padding - size_.kernel;
-  ANOMALYD_CHECK(room >= 0, "conv1d forward: x is shorter than the kernel");
-  const Index steps = room / size_.stride + 1;
-  y.resize(x.rows(), steps * size_.out);
-  RowVector<Scalar> padded = RowVector<Scalar>::Zero((samples + 2 * size_.padding) * size_.in);
-  for (Index n = 0; n < x.rows(); ++n) {
-    padded.segment(size_.padding * size_.in, x.cols()) = x.row(n);
-    Scalar* out = y.data() + n * y.cols();
-    for (Index t = 0; t < steps; ++t) std::copy_n(bias_.data(), size_.out, out + t * size_.out);
-    accumulate_product<Scalar>(steps, weights_.rows(), size_.out, padded.data(),
-                               size_.stride * size_.in, 1, weights_.data(), size_.out, out,
-                               size_.out);
+  std::vector<BufferSpec> buffers() const override {
+    return spectral_ ? spectral_->buffers() : std::vector<BufferSpec>{};
   }
-}
 
-template <class Scalar>
-void Conv1d<Scalar>::backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy,
-                              Matrix<Scalar>& dx) {
-  ANOMALYD_CHECK(x.cols() % size_.in == 0, "conv1d backward: x must be (n, t * in)");
-  const Index samples = x.cols() / size_.in;
-  const Index steps = (samples + 2 * size_.padding - size_.kernel) / size_.stride + 1;
-  ANOMALYD_CHECK(dy.rows() == x.rows() && dy.cols() == steps * size_.out,
-                 "conv1d backward: dy must be (n, t' * out)");
-  const Index field = weights_.rows();
-  const Index step = size_.stride * size_.in;
-  const Matrix<Scalar> transposed = weights_.transpose();
-  RowVector<Scalar> padded = RowVector<Scalar>::Zero((samples + 2 * size_.padding) * size_.in);
-  RowVector<Scalar> padded_gradient(padded.size());
-  Matrix<Scalar> fields(steps, field);
-  dx.resize(x.rows(), x.cols());
-  for (Index n = 0; n < x.rows(); ++n) {
-    padded.segment(size_.padding * size_.in, x.cols()) = x.row(n);
-    const Scalar* out = dy.data() + n * dy.cols();
-    accumulate_product<Scalar>(field, steps, size_.out, padded.data(), 1, step, out, size_.out,
-                               weight_gradient_.data(), size_.out);
-    add_rows(out, steps, bias_gradient_);
-    fields.setZero();
-    accumulate_product<Scalar>(steps, size_.out, field, out, size_.out, 1, transposed.data(), field,
-                               fields.data(), field);
-    padded_gradient.setZero();
-    scatter(fields, step, padded_gradient.data());
-    dx.row(n) = padded_gradient.segment(size_.padding * size_.in, x.cols());
+  double flops(std::span<const Shape> in) const override {
+    return 2 * static_cast<double>(weight_count_) *
+           static_cast<double>(conv1d_length(size_, in[0].samples));
   }
-}
 
-template <class Scalar>
-std::vector<Parameter<Scalar>> Conv1d<Scalar>::parameters() {
-  return {{"weights",
-           {static_cast<std::size_t>(size_.kernel), static_cast<std::size_t>(size_.in),
-            static_cast<std::size_t>(size_.out)},
-           all(weights_),
-           all(weight_gradient_)},
-          {"bias", {static_cast<std::size_t>(size_.out)}, all(bias_), all(bias_gradient_)}};
-}
-
-template <class Scalar>
-std::unique_ptr<Layer<Scalar>> Conv1d<Scalar>::clone() const {
-  return std::make_unique<Conv1d>(*this);
-}
-
-template <class Scalar>
-ConvTranspose1d<Scalar>::ConvTranspose1d(const ConvSize& size)
-    : size_(size),
-      weights_(size.in, size.kernel * size.out),
-      bias_(RowVector<Scalar>::Zero(size.out)),
-      weight_gradient_(Matrix<Scalar>::Zero(size.in, size.kernel * size.out)),
-      bias_gradient_(RowVector<Scalar>::Zero(size.out)) {}
-
-template <class Scalar>
-Result<ConvTranspose1d<Scalar>> ConvTranspose1d<Scalar>::make(const ConvSize& size,
-                                                              std::uint64_t seed) {
-  if (Status status = check("conv_transpose1d", size); !status.ok()) return status.error();
-  ConvTranspose1d layer(size);
-  fill_glorot<Scalar>(all(layer.weights_), size.kernel * size.in, size.kernel * size.out, seed);
-  return layer;
-}
-
-template <class Scalar>
-Result<Shape> ConvTranspose1d<Scalar>::out_shape(Shape in) const {
-  if (in.channels != size_.in) return channels_differ("conv_transpose1d", size_, in);
-  const Index samples = (in.samples - 1) * size_.stride + size_.kernel - 2 * size_.padding;
-  if (samples < 1) {
-    return Error{ErrorCode::kInvalidArgument, "conv_transpose1d: " + text(size_) +
-                                                  ": the padding leaves nothing of " +
-                                                  std::to_string(in.samples) + " samples"};
+  void begin(const Scalar* weights, Scalar* buffers) const override {
+    if (spectral_) spectral_->begin(weights, buffers);
   }
-  return Shape{samples, size_.out};
-}
 
-template <class Scalar>
-void ConvTranspose1d<Scalar>::forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) const {
-  ANOMALYD_CHECK(x.cols() % size_.in == 0 && x.cols() > 0,
-                 "conv_transpose1d forward: x must be (n, t * in)");
-  const Index steps = x.cols() / size_.in;
-  const Index padded_samples = (steps - 1) * size_.stride + size_.kernel;
-  const Index samples = padded_samples - 2 * size_.padding;
-  ANOMALYD_CHECK(samples > 0, "conv_transpose1d forward: the padding leaves nothing");
-  y.resize(x.rows(), samples * size_.out);
-  Matrix<Scalar> fields(steps, weights_.cols());
-  RowVector<Scalar> padded(padded_samples * size_.out);
-  for (Index n = 0; n < x.rows(); ++n) {
-    fields.setZero();
-    accumulate_product<Scalar>(steps, size_.in, weights_.cols(), x.data() + n * x.cols(), size_.in,
-                               1, weights_.data(), weights_.cols(), fields.data(), fields.cols());
-    padded.setZero();
-    scatter(fields, size_.stride * size_.out, padded.data());
-    const Scalar* from = padded.data() + size_.padding * size_.out;
-    Scalar* to = y.data() + n * y.cols();
-    for (Index t = 0; t < samples; ++t) {
-      for (Index c = 0; c < size_.out; ++c) {
-        to[t * size_.out + c] = from[t * size_.out + c] + bias_(c);
+  void prepare(Mode mode, const Scalar* weights, Scalar* buffers,
+               Prepared<Scalar>& prepared) const override {
+    const auto groups = static_cast<std::size_t>(size_.groups);
+    prepared.packed.resize(groups + backward_.packed_buffers() + 1);
+    if (spectral_) {
+      if (mode == Mode::kTraining) spectral_->iterate(weights, buffers);
+      Buffer<Scalar>& divided = prepared.packed.back();
+      divided.resize(static_cast<std::size_t>(weight_count_));
+      spectral_->divide(weights, buffers, divided.data());
+      weights = divided.data();
+    }
+    forward_.pack(weights, prepared.scratch, prepared.packed, 0);
+    if (mode == Mode::kTraining) backward_.pack(weights, prepared.scratch, prepared.packed, groups);
+  }
+
+  void forward(const Call<Scalar>& call, In x, Rows<Scalar> y,
+               Rows<Scalar> /*kept*/) const override {
+    const Index samples = x[0].cols / size_.in;
+    const Index steps = y.cols / size_.out;
+    ANOMALYD_CHECK(steps == conv1d_length(size_, samples) && x[0].rows == y.rows,
+                   "conv1d forward: wrong shape");
+    const Scalar* padded = pad(x[0], size_.in, size_.padding, size_.padding, *call.scratch).data();
+    const Index width = (samples + 2 * size_.padding) * size_.in;
+    for (Index row = 0; row < y.rows; ++row) {
+      forward_.run(*call.kernels, call.prepared->packed.data(), call.weights + weight_count_,
+                   padded + row * width, steps, Scalar(1), y.row(row));
+    }
+  }
+
+  void backward(const Call<Scalar>& call, In x, Rows<const Scalar> /*y*/,
+                Rows<const Scalar> /*kept*/, Rows<const Scalar> dy, InGradient dx,
+                Scalar* gradient) const override {
+    const Index samples = x[0].cols / size_.in;
+    const Index steps = dy.cols / size_.out;
+    ANOMALYD_CHECK(steps == conv1d_length(size_, samples) && x[0].rows == dy.rows,
+                   "conv1d backward: wrong shape");
+    Scratch<Scalar>& scratch = *call.scratch;
+    if (gradient != nullptr) {
+      const Index padded_samples = samples + 2 * size_.padding;
+      const Scalar* padded = pad(x[0], size_.in, size_.padding, size_.padding, scratch).data();
+      add_weight_gradient(*call.kernels, size_, dy.rows, padded, padded_samples, size_.in, dy.data,
+                          steps, size_.out, scratch, gradient);
+      add_bias_gradient(dy.data, dy.rows * steps, size_.out, gradient + weight_count_);
+    }
+    if (dx[0].data != nullptr) {
+      const Index left = backward_.left();
+      const Index right = backward_.right(steps, samples);
+      const Scalar* padded = pad(dy, size_.out, left, right, scratch).data();
+      const Index width = (left + steps + right) * size_.out;
+      const Scalar* zeros = zeros_of(size_.in, scratch);
+      for (Index row = 0; row < dy.rows; ++row) {
+        backward_.run(*call.kernels, call.prepared->packed.data() + size_.groups, zeros,
+                      padded + row * width, samples, Scalar(1), dx[0].row(row));
       }
     }
   }
-}
 
-template <class Scalar>
-void ConvTranspose1d<Scalar>::backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy,
-                                       Matrix<Scalar>& dx) {
-  ANOMALYD_CHECK(x.cols() % size_.in == 0 && x.cols() > 0,
-                 "conv_transpose1d backward: x must be (n, t * in)");
-  const Index steps = x.cols() / size_.in;
-  const Index padded_samples = (steps - 1) * size_.stride + size_.kernel;
-  const Index samples = padded_samples - 2 * size_.padding;
-  ANOMALYD_CHECK(dy.rows() == x.rows() && dy.cols() == samples * size_.out,
-                 "conv_transpose1d backward: dy must be (n, t' * out)");
-  const Index field = weights_.cols();
-  const Index step = size_.stride * size_.out;
-  const Matrix<Scalar> transposed = weights_.transpose();
-  // The ends that forward() cut off get no gradient: they stay zero.
-  RowVector<Scalar> padded = RowVector<Scalar>::Zero(padded_samples * size_.out);
-  dx = Matrix<Scalar>::Zero(x.rows(), x.cols());
-  for (Index n = 0; n < x.rows(); ++n) {
-    padded.segment(size_.padding * size_.out, dy.cols()) = dy.row(n);
-    const Scalar* in = x.data() + n * x.cols();
-    accumulate_product<Scalar>(size_.in, steps, field, in, 1, size_.in, padded.data(), step,
-                               weight_gradient_.data(), field);
-    add_rows(dy.data() + n * dy.cols(), samples, bias_gradient_);
-    accumulate_product<Scalar>(steps, field, size_.in, padded.data(), step, 1, transposed.data(),
-                               size_.in, dx.data() + n * dx.cols(), size_.in);
+  void finish_gradient(const Scalar* weights, const Scalar* buffers, Scratch<Scalar>& /*scratch*/,
+                       Scalar* gradient) const override {
+    if (spectral_) spectral_->finish_gradient(weights, buffers, gradient);
   }
+
+ private:
+  ConvSize size_;
+  Initialiser::Kind initialiser_;
+  Index weight_count_;
+  GatherProduct<Scalar> forward_;
+  ScatterProduct<Scalar> backward_;
+  std::optional<SpectralNorm<Scalar>> spectral_;
+};
+
+}  // namespace
+
+Index conv1d_length(const ConvSize& size, Index samples) {
+  const Index room = samples + 2 * size.padding - size.dilation * (size.kernel - 1) - 1;
+  return room < 0 ? 0 : room / size.stride + 1;
 }
 
 template <class Scalar>
-std::vector<Parameter<Scalar>> ConvTranspose1d<Scalar>::parameters() {
-  return {{"weights",
-           {static_cast<std::size_t>(size_.in), static_cast<std::size_t>(size_.kernel),
-            static_cast<std::size_t>(size_.out)},
-           all(weights_),
-           all(weight_gradient_)},
-          {"bias", {static_cast<std::size_t>(size_.out)}, all(bias_), all(bias_gradient_)}};
+MadeLayer<Scalar> make_conv1d(const ConvSize& size, const ConvOptions& options) {
+  if (Status status = check_conv_size("conv1d", size); !status.ok()) return status.error();
+  return std::unique_ptr<Layer<Scalar>>(std::make_unique<Conv1d<Scalar>>(size, options));
 }
 
-template <class Scalar>
-std::unique_ptr<Layer<Scalar>> ConvTranspose1d<Scalar>::clone() const {
-  return std::make_unique<ConvTranspose1d>(*this);
-}
-
-template class Conv1d<float>;
-template class Conv1d<double>;
-template class ConvTranspose1d<float>;
-template class ConvTranspose1d<double>;
+template MadeLayer<float> make_conv1d<float>(const ConvSize&, const ConvOptions&);
+template MadeLayer<double> make_conv1d<double>(const ConvSize&, const ConvOptions&);
 
 }  // namespace anomalyd::nn

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <vector>
+#include <string>
 
 #include "base/result.h"
 #include "nn/layer.h"
@@ -16,82 +14,58 @@ struct ConvSize {
   Eigen::Index out = 0;  ///< channels of y
   Eigen::Index kernel = 1;
   Eigen::Index stride = 1;
-  Eigen::Index padding = 0;  ///< zeros at each end of x (Conv1d), cut from y (ConvTranspose1d)
+  Eigen::Index padding = 0;   ///< zeros at each end of x (conv1d), cut from y (conv_transpose1d)
+  Eigen::Index dilation = 1;  ///< from one tap of the kernel to the next
+  Eigen::Index groups = 1;    ///< channels of y see only those of x in their group
+  bool operator==(const ConvSize&) const = default;
 };
 
-/// Convolution over time, y[t] = b + sum_j x[t * stride + j - padding] W[j], zeros outside.
+/// What the two kinds of convolution have beside their sizes.
+struct ConvOptions {
+  bool spectral_norm = false;
+  Initialiser::Kind initialiser = Initialiser::Kind::kGlorotUniform;
+};
+
+/// Convolution over time, y[t] = b + sum_j x[t * stride + j * dilation - padding] W[j], zeros
+/// outside.
 ///
-/// Shapes    x (n, t * in)  W (kernel * in, out)  b (1, out)  y (n, t' * out), time-major, with
-///           t' = (t + 2 padding - kernel) / stride + 1, rounded down.
+/// Shapes    x (n, t * in)  W (kernel, in / groups, out)  b (out)  y (n, t' * out), time-major,
+/// with
+///           t' = (t + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
 /// Units     none: x holds normalised numbers.
-/// Errors    make() returns kInvalidArgument for sizes out of range, naming them.
-/// Numerics  float at run time; double for the gradient check. A window's output is b, then its
-///           products in ascending (j, channel): it does not depend on the batch around it.
-/// Cost      forward n * t' * kernel * in * out multiply-adds, one allocation a call for the
-///           padded window. The receptive fields are read in place, rows overlapping.
-/// Source    Cross-correlation as in torch.nn.Conv1d, channels last.
+/// Errors    kInvalidArgument for sizes out of range, naming them.
+/// Numerics  an output is b, then its products in ascending (j, channel): it does not depend on
+///           the batch around it. Float at run time, double for the gradient check.
+/// Cost      forward n * t' * kernel * in * out / groups multiply-adds. The receptive fields are
+///           read where they lie in a padded copy, rows overlapping.
+/// Source    Cross-correlation as in torch.nn.Conv1d, channels last. Fans kernel * in / groups and
+///           kernel * out / groups, bias zero.
 template <class Scalar>
-class Conv1d final : public Layer<Scalar> {
- public:
-  /// Weights after Glorot with fans kernel * in and kernel * out, bias zero.
-  static Result<Conv1d> make(const ConvSize& size, std::uint64_t seed);
+MadeLayer<Scalar> make_conv1d(const ConvSize& size, const ConvOptions& options = {});
 
-  Result<Shape> out_shape(Shape in) const override;
-  void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) const override;
-  void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) override;
-  std::vector<Parameter<Scalar>> parameters() override;
-  std::unique_ptr<Layer<Scalar>> clone() const override;
-
-  Matrix<Scalar>& weights() { return weights_; }
-  RowVector<Scalar>& bias() { return bias_; }
-
- private:
-  explicit Conv1d(const ConvSize& size);
-
-  ConvSize size_;
-  Matrix<Scalar> weights_;  // (kernel * in, out)
-  RowVector<Scalar> bias_;
-  Matrix<Scalar> weight_gradient_;
-  RowVector<Scalar> bias_gradient_;
-};
-
-/// Transposed convolution, the adjoint of Conv1d in x: every x[t] adds x[t] W[j] to
-/// y[t * stride + j - padding]; then b.
+/// Transposed convolution, the adjoint of conv1d in x: every x[t] adds x[t] W[j] to
+/// y[t * stride + j * dilation - padding], which begins as b.
 ///
-/// Shapes    x (n, t * in)  W (in, kernel * out)  b (1, out)  y (n, t' * out), time-major, with
-///           t' = (t - 1) stride + kernel - 2 padding.
+/// Shapes    x (n, t * in)  W (in, kernel, out / groups)  b (out)  y (n, t' * out), time-major,
+/// with
+///           t' = (t - 1) stride + dilation (kernel - 1) + 1 - 2 padding.
 /// Units     none: x holds normalised numbers.
-/// Errors    make() returns kInvalidArgument for sizes out of range, naming them.
-/// Numerics  as Conv1d: sums in ascending (t, j), then b.
-/// Cost      forward n * t * kernel * in * out multiply-adds, two allocations a call.
-/// Source    as torch.nn.ConvTranspose1d, channels last.
+/// Errors    kInvalidArgument for sizes out of range, naming them.
+/// Numerics  an output is b, then its products in ascending (t, channel).
+/// Cost      forward n * t * kernel * in * out / groups multiply-adds and no others: each phase of
+///           the stride is a product over the taps that meet it.
+/// Source    torch.nn.ConvTranspose1d, channels last.
 template <class Scalar>
-class ConvTranspose1d final : public Layer<Scalar> {
- public:
-  static Result<ConvTranspose1d> make(const ConvSize& size, std::uint64_t seed);
+MadeLayer<Scalar> make_conv_transpose1d(const ConvSize& size, const ConvOptions& options = {});
 
-  Result<Shape> out_shape(Shape in) const override;
-  void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) const override;
-  void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) override;
-  std::vector<Parameter<Scalar>> parameters() override;
-  std::unique_ptr<Layer<Scalar>> clone() const override;
+/// The length that each makes of `samples`; below 1 when it does not fit.
+Eigen::Index conv1d_length(const ConvSize& size, Eigen::Index samples);
+Eigen::Index conv_transpose1d_length(const ConvSize& size, Eigen::Index samples);
 
-  Matrix<Scalar>& weights() { return weights_; }
-  RowVector<Scalar>& bias() { return bias_; }
-
- private:
-  explicit ConvTranspose1d(const ConvSize& size);
-
-  ConvSize size_;
-  Matrix<Scalar> weights_;  // (in, kernel * out)
-  RowVector<Scalar> bias_;
-  Matrix<Scalar> weight_gradient_;
-  RowVector<Scalar> bias_gradient_;
-};
-
-extern template class Conv1d<float>;
-extern template class Conv1d<double>;
-extern template class ConvTranspose1d<float>;
-extern template class ConvTranspose1d<double>;
+extern template MadeLayer<float> make_conv1d<float>(const ConvSize&, const ConvOptions&);
+extern template MadeLayer<double> make_conv1d<double>(const ConvSize&, const ConvOptions&);
+extern template MadeLayer<float> make_conv_transpose1d<float>(const ConvSize&, const ConvOptions&);
+extern template MadeLayer<double> make_conv_transpose1d<double>(const ConvSize&,
+                                                                const ConvOptions&);
 
 }  // namespace anomalyd::nn

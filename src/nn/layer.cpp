@@ -1,22 +1,15 @@
 #include "nn/layer.h"
 
-#include <cmath>
-#include <random>
-
 #include "nn/random.h"
 
 namespace anomalyd::nn {
 
 template <class Scalar>
-void fill_glorot(std::span<Scalar> weights, Eigen::Index in, Eigen::Index out, std::uint64_t seed) {
-  const double limit = std::sqrt(6.0 / static_cast<double>(in + out));
-  std::mt19937_64 bits(seed);
-  for (Scalar& weight : weights) {
-    weight = static_cast<Scalar>((2.0 * unit_uniform(bits) - 1.0) * limit);
-  }
+std::uint64_t Call<Scalar>::row_seed(Eigen::Index row) const {
+  return derive_seed(seed, static_cast<std::uint64_t>(first_row + row));
 }
 
-template void fill_glorot<float>(std::span<float>, Eigen::Index, Eigen::Index, std::uint64_t);
-template void fill_glorot<double>(std::span<double>, Eigen::Index, Eigen::Index, std::uint64_t);
+template struct Call<float>;
+template struct Call<double>;
 
 }  // namespace anomalyd::nn

@@ -1,123 +1,190 @@
 #include "nn/network.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
-#include "nn/conv1d.h"
-#include "nn/dense.h"
-#include "nn/leaky_relu.h"
 #include "nn/random.h"
 
 namespace anomalyd::nn {
 namespace {
 
-template <class Scalar>
-using Made = Result<std::unique_ptr<Layer<Scalar>>>;
-
-template <class Scalar, class Concrete>
-Made<Scalar> own(Result<Concrete> layer) {
-  if (!layer.ok()) return layer.error();
-  return std::unique_ptr<Layer<Scalar>>(std::make_unique<Concrete>(std::move(layer).value()));
-}
-
-double parameters_of(const LayerSpec& spec) {
-  if (spec.type == "leaky_relu") return 0;
-  const double kernel = spec.type == "dense" ? 1.0 : static_cast<double>(spec.kernel);
-  return kernel * static_cast<double>(spec.in) * static_cast<double>(spec.out) +
-         static_cast<double>(spec.out);
-}
+using Eigen::Index;
 
 template <class Scalar>
-Made<Scalar> make_layer(const LayerSpec& spec, std::uint64_t seed) {
-  const ConvSize size{spec.in, spec.out, spec.kernel, spec.stride, spec.padding};
-  if (spec.type == "conv1d") return own<Scalar>(Conv1d<Scalar>::make(size, seed));
-  if (spec.type == "conv_transpose1d")
-    return own<Scalar>(ConvTranspose1d<Scalar>::make(size, seed));
-  if (spec.type == "dense") return own<Scalar>(Dense<Scalar>::make(spec.in, spec.out, seed));
-  if (spec.type == "leaky_relu") return own<Scalar>(LeakyRelu<Scalar>::make(spec.slope));
-  std::string known;
-  for (const std::string_view type : layer_types()) {
-    known += (known.empty() ? "" : ", ") + std::string(type);
+MadeLayer<Scalar> make_layer(const LayerType& type, const LayerSpec& spec) {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    return type.make_float(spec);
+  } else {
+    return type.make_double(spec);
   }
-  return Error{ErrorCode::kUnsupported,
-               "unknown layer type \"" + spec.type + "\", known: " + known};
+}
+
+double size_of(Shape shape) {
+  return static_cast<double>(shape.samples) * static_cast<double>(shape.channels);
+}
+
+double count_of(const std::vector<std::size_t>& shape) {
+  double count = 1;
+  for (const std::size_t side : shape) count *= static_cast<double>(side);
+  return count;
+}
+
+std::string shape_text(const std::vector<std::size_t>& shape) {
+  std::string text = "[";
+  for (const std::size_t side : shape) {
+    text += (text.size() > 1 ? ", " : "") + std::to_string(side);
+  }
+  return text + "]";
+}
+
+std::string whole(double value) { return std::to_string(static_cast<std::uint64_t>(value)); }
+
+/// What network.cpp adds up while layers are put together.
+struct Load {
+  double weights = 0;
+  double buffers = 0;
+  double values = 0;
+  double flops = 0;
+};
+
+template <class Scalar>
+Status check_load(const Load& load, double most_numbers) {
+  using Limits = Network<Scalar>;
+  if (load.weights + load.buffers <= most_numbers && load.values <= Limits::kMaxValues &&
+      load.flops <= Limits::kMaxFlops) {
+    return Done{};
+  }
+  return Error{ErrorCode::kInvalidArgument, "more than " + std::to_string(Limits::kMaxParameters) +
+                                                " parameters, " + whole(Limits::kMaxValues) +
+                                                " values or " + whole(Limits::kMaxFlops) +
+                                                " floating-point operations a window"};
 }
 
 }  // namespace
 
-double parameter_count(const Architecture& architecture) {
-  double count = 0;
-  for (const LayerSpec& spec : architecture.layers) count += parameters_of(spec);
-  return count;
-}
-
 template <class Scalar>
-Result<Network<Scalar>> Network<Scalar>::make(const Architecture& architecture,
-                                              std::uint64_t seed) {
+Status Network<Scalar>::build(const Architecture& architecture, double most_numbers) {
+  architecture_ = architecture;
   const auto refuse = [](const std::string& what) {
     return Error{ErrorCode::kInvalidArgument, "network: " + what};
   };
-  Network network;
-  network.architecture_ = architecture;
-  Shape shape = architecture.input;
-  const auto size_of = [](Shape of) {
-    return static_cast<double>(of.samples) * static_cast<double>(of.channels);
-  };
-  double activations = size_of(shape);
-  if (shape.samples < 1 || shape.channels < 1 || !(activations <= kMaxActivations)) {
-    return refuse("input is " + std::to_string(shape.samples) + " samples x " +
-                  std::to_string(shape.channels) + " channels, expected at least 1 of each and " +
-                  "at most " + std::to_string(static_cast<Eigen::Index>(kMaxActivations)) +
+  std::vector<Shape> shapes{architecture.input};
+  Load load;
+  load.values = size_of(architecture.input);
+  if (architecture.input.samples < 1 || architecture.input.channels < 1 ||
+      !(load.values <= kMaxValues)) {
+    return refuse("input is " + std::to_string(architecture.input.samples) + " samples x " +
+                  std::to_string(architecture.input.channels) +
+                  " channels, expected at least 1 of each and at most " + whole(kMaxValues) +
                   " values");
   }
   if (architecture.layers.empty() || architecture.layers.size() > kMaxLayers) {
     return refuse(std::to_string(architecture.layers.size()) + " layers, expected 1 to " +
                   std::to_string(kMaxLayers));
   }
-  double parameters = 0;
-  double products = 0;
+  const auto find_value = [&](const std::string& name, std::size_t before) -> std::size_t {
+    if (name == "input") return 0;
+    for (std::size_t i = 0; i < before; ++i) {
+      if (architecture.layers[i].name == name) return i + 1;
+    }
+    return before + 1;  // none
+  };
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
     const LayerSpec& spec = architecture.layers[i];
-    const std::string where = "layers[" + std::to_string(i) + "]: ";
-    // Before anything is allocated: the sizes may come from a file.
-    parameters += parameters_of(spec);
-    if (!(parameters <= static_cast<double>(kMaxParameters))) {
-      return refuse(where + "more than " + std::to_string(kMaxParameters) + " parameters");
+    const std::string where = "layers[" + std::to_string(i) + "] (" + spec.name + "): ";
+    const Result<const LayerType*> type = find_layer_type(spec.type);
+    if (!type.ok()) return Error{type.error().code, "network: " + where + type.error().message};
+    Node<Scalar> node;
+    node.name = spec.name;
+    if (find_value(spec.name, i) != i + 1) return refuse(where + "the name is taken");
+    for (const std::string& name : spec.inputs) {
+      const std::size_t value = find_value(name, i);
+      if (value > i) return refuse(where + "no layer \"" + name + "\" before it");
+      node.inputs.push_back(value);
     }
-    Made<Scalar> layer = make_layer<Scalar>(spec, derive_seed(seed, i));
+    if (spec.inputs.empty()) node.inputs.push_back(i);
+    if (node.inputs.size() < type.value()->min_inputs ||
+        node.inputs.size() > type.value()->max_inputs) {
+      return refuse(where + spec.type + " reads " + std::to_string(type.value()->min_inputs) +
+                    " to " + std::to_string(type.value()->max_inputs) + " layers, got " +
+                    std::to_string(node.inputs.size()));
+    }
+    MadeLayer<Scalar> layer = make_layer<Scalar>(*type.value(), spec);
     if (!layer.ok()) return Error{layer.error().code, "network: " + where + layer.error().message};
-    const Result<Shape> next = layer.value()->out_shape(shape);
-    if (!next.ok()) return Error{next.error().code, "network: " + where + next.error().message};
-    // A transposed convolution's scratch is what all its inputs add, before it is summed.
-    const double scratch = spec.type == "conv_transpose1d"
-                               ? static_cast<double>(shape.samples) * parameters_of(spec) /
-                                     static_cast<double>(spec.in)
-                               : 0.0;
-    const double steps = spec.type == "conv_transpose1d"
-                             ? static_cast<double>(shape.samples)
-                             : static_cast<double>(next.value().samples);
-    activations += size_of(next.value()) + scratch;
-    products += steps * parameters_of(spec);
-    if (!(activations <= kMaxActivations) || !(products <= kMaxProducts)) {
-      return refuse(where + "more than " +
-                    std::to_string(static_cast<Eigen::Index>(kMaxActivations)) + " values or " +
-                    std::to_string(static_cast<Eigen::Index>(kMaxProducts)) +
-                    " multiply-adds a window");
+    node.layer = std::move(layer).value();
+
+    std::array<Shape, kMaxInputs> in;
+    std::transform(node.inputs.begin(), node.inputs.end(), in.begin(),
+                   [&](std::size_t value) { return shapes[value]; });
+    const std::span<const Shape> read(in.data(), node.inputs.size());
+    const Result<Shape> shape = node.layer->out_shape(read);
+    if (!shape.ok()) return Error{shape.error().code, "network: " + where + shape.error().message};
+    node.shape = shape.value();
+    node.kept_size = node.layer->kept_size(read);
+    // Before anything is allocated: the sizes may come from a file.
+    const double before_weights = load.weights;
+    const double before_buffers = load.buffers;
+    for (const ParameterSpec& each : node.layer->parameters()) load.weights += count_of(each.shape);
+    for (const BufferSpec& each : node.layer->buffers()) load.buffers += count_of(each.shape);
+    load.values += size_of(node.shape) + static_cast<double>(node.kept_size);
+    load.flops += node.layer->flops(read);
+    if (Status status = check_load<Scalar>(load, most_numbers); !status.ok()) {
+      return refuse(where + status.error().message);
     }
-    shape = next.value();
-    network.layers_.push_back(std::move(layer).value());
+    node.weights_at = static_cast<std::size_t>(before_weights);
+    node.weight_count = static_cast<std::size_t>(load.weights - before_weights);
+    node.buffers_at = static_cast<std::size_t>(before_buffers);
+    node.buffer_count = static_cast<std::size_t>(load.buffers - before_buffers);
+    shapes.push_back(node.shape);
+    nodes_.push_back(std::move(node));
   }
-  network.output_ = shape;
-  network.activation_count_ = static_cast<std::size_t>(activations);
+  for (const std::string& name : architecture.outputs) {
+    const std::size_t value = find_value(name, nodes_.size());
+    if (value == 0 || value > nodes_.size()) return refuse("outputs: no layer \"" + name + "\"");
+    heads_.push_back(value);
+  }
+  if (heads_.empty()) heads_.push_back(nodes_.size());
+  weights_.resize(static_cast<std::size_t>(load.weights));
+  buffers_.resize(static_cast<std::size_t>(load.buffers));
+  return Done{};
+}
+
+template <class Scalar>
+Result<Network<Scalar>> Network<Scalar>::make(const Architecture& architecture, std::uint64_t seed,
+                                              double most_numbers) {
+  Network network;
+  if (Status status = network.build(architecture, most_numbers); !status.ok()) {
+    return status.error();
+  }
+  for (std::size_t i = 0; i < network.nodes_.size(); ++i) {
+    const Node<Scalar>& node = network.nodes_[i];
+    std::span<Scalar> weights(network.weights_.data() + node.weights_at, node.weight_count);
+    const std::uint64_t layer_seed = derive_seed(seed, i);
+    std::uint64_t index = 0;
+    for (const ParameterSpec& each : node.layer->parameters()) {
+      const auto count = static_cast<std::size_t>(count_of(each.shape));
+      initialise<Scalar>(each.initialiser, derive_seed(layer_seed, index++), weights.first(count));
+      weights = weights.subspan(count);
+    }
+    Scalar* const buffers = network.buffers_.data() + node.buffers_at;
+    Scalar* at = buffers;
+    for (const BufferSpec& each : node.layer->buffers()) {
+      at = std::fill_n(at, static_cast<std::size_t>(count_of(each.shape)),
+                       static_cast<Scalar>(each.initial));
+    }
+    node.layer->begin(network.weights_.data() + node.weights_at, buffers);
+  }
   return network;
 }
 
 template <class Scalar>
-Network<Scalar>::Network(const Network& other)
-    : architecture_(other.architecture_),
-      output_(other.output_),
-      activation_count_(other.activation_count_) {
-  layers_.reserve(other.layers_.size());
-  for (const auto& layer : other.layers_) layers_.push_back(layer->clone());
+Network<Scalar>::Network(const Network& other) {
+  // Layers hold no numbers: putting them together again gives the same.
+  const Status status = build(other.architecture_, static_cast<double>(kMaxParameters));
+  ANOMALYD_CHECK(status.ok(), "a network that was made cannot be made again");
+  weights_ = other.weights_;
+  buffers_ = other.buffers_;
 }
 
 template <class Scalar>
@@ -127,51 +194,120 @@ Network<Scalar>& Network<Scalar>::operator=(const Network& other) {
 }
 
 template <class Scalar>
-void Network<Scalar>::forward(const Matrix<Scalar>& x, Activations<Scalar>& kept) const {
-  ANOMALYD_CHECK(x.cols() == input().size(), "network forward: x must be (n, input size)");
-  kept.values.resize(layers_.size() + 1);
-  kept.values[0] = x;
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i]->forward(kept.values[i], kept.values[i + 1]);
-  }
+Shape Network<Scalar>::output(std::size_t head) const {
+  return nodes_[heads_.at(head) - 1].shape;
 }
 
 template <class Scalar>
-Matrix<Scalar> Network<Scalar>::backward(const Activations<Scalar>& kept,
-                                         const Matrix<Scalar>& dy) {
-  ANOMALYD_CHECK(kept.values.size() == layers_.size() + 1,
-                 "network backward: no forward() of this network");
-  Matrix<Scalar> gradient = dy;
-  Matrix<Scalar> next;
-  for (std::size_t i = layers_.size(); i > 0; --i) {
-    layers_[i - 1]->backward(kept.values[i - 1], gradient, next);
-    gradient.swap(next);
+NetworkCost Network<Scalar>::cost() const {
+  NetworkCost cost;
+  cost.parameters = weights_.size();
+  cost.buffers = buffers_.size();
+  cost.bytes = (weights_.size() + buffers_.size()) * sizeof(float);
+  cost.values = static_cast<std::size_t>(input().size());
+  for (const Node<Scalar>& node : nodes_) {
+    std::array<Shape, kMaxInputs> in;
+    std::transform(node.inputs.begin(), node.inputs.end(), in.begin(), [&](std::size_t value) {
+      return value == 0 ? input() : nodes_[value - 1].shape;
+    });
+    cost.flops += node.layer->flops({in.data(), node.inputs.size()});
+    cost.values += static_cast<std::size_t>(node.shape.size() + node.kept_size);
   }
-  return gradient;
+  return cost;
 }
 
-template <class Scalar>
-void Network<Scalar>::zero_gradients() {
-  for (Parameter<Scalar>& parameter : parameters()) {
-    std::fill(parameter.gradient.begin(), parameter.gradient.end(), Scalar(0));
-  }
-}
+namespace {
 
-template <class Scalar>
-std::vector<Parameter<Scalar>> Network<Scalar>::parameters() {
-  std::vector<Parameter<Scalar>> all;
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    for (Parameter<Scalar>& parameter : layers_[i]->parameters()) {
-      parameter.name = architecture_.layers[i].name + "." + parameter.name;
-      all.push_back(std::move(parameter));
+/// The named arrays of all nodes: Numbers is Scalar or const Scalar.
+template <class Scalar, class Numbers>
+void list_parameters(std::span<const Node<Scalar>> nodes, Numbers* weights,
+                     std::vector<NamedArray<Numbers>>& out) {
+  for (const Node<Scalar>& node : nodes) {
+    Numbers* at = weights + node.weights_at;
+    for (const ParameterSpec& each : node.layer->parameters()) {
+      const auto count = static_cast<std::size_t>(count_of(each.shape));
+      out.push_back({node.name + "." + each.name, each.shape, {at, count}});
+      at += count;
     }
   }
+}
+
+template <class Scalar, class Numbers>
+void list_buffers(std::span<const Node<Scalar>> nodes, Numbers* buffers,
+                  std::vector<NamedArray<Numbers>>& out) {
+  for (const Node<Scalar>& node : nodes) {
+    Numbers* at = buffers + node.buffers_at;
+    for (const BufferSpec& each : node.layer->buffers()) {
+      const auto count = static_cast<std::size_t>(count_of(each.shape));
+      out.push_back({node.name + "." + each.name, each.shape, {at, count}});
+      at += count;
+    }
+  }
+}
+
+}  // namespace
+
+template <class Scalar>
+std::vector<NamedArray<Scalar>> Network<Scalar>::parameters() {
+  std::vector<NamedArray<Scalar>> all;
+  list_parameters<Scalar, Scalar>(nodes_, weights_.data(), all);
   return all;
 }
 
 template <class Scalar>
-std::size_t Network<Scalar>::parameter_count() const {
-  return static_cast<std::size_t>(nn::parameter_count(architecture_));
+std::vector<NamedArray<const Scalar>> Network<Scalar>::parameters() const {
+  std::vector<NamedArray<const Scalar>> all;
+  list_parameters<Scalar, const Scalar>(nodes_, weights_.data(), all);
+  return all;
+}
+
+template <class Scalar>
+std::vector<NamedArray<Scalar>> Network<Scalar>::state() {
+  std::vector<NamedArray<Scalar>> all = parameters();
+  list_buffers<Scalar, Scalar>(nodes_, buffers_.data(), all);
+  return all;
+}
+
+template <class Scalar>
+std::vector<NamedArray<const Scalar>> Network<Scalar>::state() const {
+  std::vector<NamedArray<const Scalar>> all = parameters();
+  list_buffers<Scalar, const Scalar>(nodes_, buffers_.data(), all);
+  return all;
+}
+
+template <class Scalar>
+void Network<Scalar>::save(std::string_view prefix, TensorFile& file) const {
+  for (const NamedArray<const Scalar>& array : state()) {
+    Tensor tensor{array.shape, {}};
+    tensor.values.reserve(array.values.size());
+    for (const Scalar value : array.values) tensor.values.push_back(static_cast<float>(value));
+    file.tensors[std::string(prefix) + array.name] = std::move(tensor);
+  }
+}
+
+template <class Scalar>
+Status Network<Scalar>::load(std::string_view prefix, const TensorFile& file) {
+  for (const NamedArray<Scalar>& array : state()) {
+    const std::string name = std::string(prefix) + array.name;
+    const auto found = file.tensors.find(name);
+    if (found == file.tensors.end()) {
+      return Error{ErrorCode::kCorrupt, "tensor \"" + name + "\" is missing"};
+    }
+    const Tensor& tensor = found->second;
+    if (tensor.shape != array.shape || tensor.values.size() != array.values.size()) {
+      return Error{ErrorCode::kCorrupt, "tensor \"" + name + "\": shape is " +
+                                            shape_text(tensor.shape) + ", expected " +
+                                            shape_text(array.shape)};
+    }
+    for (std::size_t i = 0; i < tensor.values.size(); ++i) {
+      if (!std::isfinite(tensor.values[i])) {
+        return Error{ErrorCode::kCorrupt,
+                     "tensor \"" + name + "\": value " + std::to_string(i) + " is not finite"};
+      }
+      array.values[i] = static_cast<Scalar>(tensor.values[i]);
+    }
+  }
+  return Done{};
 }
 
 template class Network<float>;

@@ -9,6 +9,7 @@
 #include "detect/calibration.h"
 #include "detect/detector.h"
 #include "nn/network.h"
+#include "nn/plan.h"
 #include "nn/tensor_file.h"
 
 namespace {
@@ -53,8 +54,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
   }
   if (const auto architecture = nn::parse_architecture(bytes); architecture.ok()) {
-    if (nn::parameter_count(architecture.value()) < 1e5) {
-      static_cast<void>(nn::Network<float>::make(architecture.value(), 1).ok());
+    const auto network = nn::Network<float>::make(architecture.value(), 1, 1e5);
+    if (network.ok() && network.value().cost().flops < 1e7) {
+      const nn::Plan plan(network.value());
+      auto workspace = plan.workspace();
+      plan.run(std::vector<float>(static_cast<std::size_t>(plan.input().size()), 0.5F), workspace);
     }
   }
   static_cast<void>(detect::Budget::parse(bytes).ok());

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "nn/loss.h"
+#include "nn/network.h"
+#include "nn/pass.h"
 #include "signals.h"
 #include "support/catch.h"
 #include "support/gradient.h"
@@ -42,27 +44,31 @@ TEST_CASE("The whole autoencoder's loss agrees with central differences",
   std::mt19937_64 bits(1);
   nn::Matrix<double> x(2, 16);
   for (Eigen::Index i = 0; i < x.size(); ++i) x.data()[i] = noise(bits);
-  nn::Activations<double> kept;
+  WorkerPool pool(1);
+  nn::Pass<double> pass(pool);
   nn::Matrix<double> dy;
   const auto loss = [&] {
-    network.forward(x, kept);
-    return nn::mean_squared_error<double>(kept.output(), x, dy);
+    pass.forward(network, x, nn::Mode::kTraining, 1);
+    return nn::mean_squared_error<double>(pass.output(), x, dy);
   };
   loss();
-  network.zero_gradients();
-  network.backward(kept, dy);
+  const nn::Matrix<double>* const head = &dy;
+  pass.backward({&head, 1}, nn::Wanted::kWeights);
+  const std::vector<double> gradient(pass.gradient().begin(), pass.gradient().end());
+  std::size_t at = 0;
   for (const auto& parameter : network.parameters()) {
     // Every parameter would take seconds: each bias, and every seventh weight.
-    const std::size_t stride = parameter.value.size() > 100 ? 7 : 1;
+    const std::size_t stride = parameter.values.size() > 100 ? 7 : 1;
     double largest = 0;
-    for (std::size_t i = 0; i < parameter.value.size(); i += stride) {
-      const double expected = parameter.gradient[i];
+    for (std::size_t i = 0; i < parameter.values.size(); i += stride) {
+      const double expected = gradient[at + i];
       largest = std::max(largest, std::abs(expected));
       INFO(parameter.name << "[" << i << "]");
-      CHECK(testing::relative_error(testing::numeric_gradient(parameter.value[i], loss, 1e-6),
+      CHECK(testing::relative_error(testing::numeric_gradient(parameter.values[i], loss, 1e-6),
                                     expected) < 1e-7);
     }
     CHECK(largest > 1e-6);  // and no gradient is missing
+    at += parameter.values.size();
   }
 }
 

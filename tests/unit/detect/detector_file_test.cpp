@@ -129,8 +129,8 @@ TEST_CASE("A detector file that lies is refused with the reason", "[detect][file
   CHECK(holds(edited("\"seed\":5", "\"seed\":5,\"extra\":1").message, "unknown key \"extra\""));
   CHECK(holds(edited("\"seed\":5", "\"seed\":5,\"seed\":5").message, "occurs twice"));
   CHECK(holds(edited("\"seed\":5", "\"seed\":6").message, "but the content gives"));
-  CHECK(
-      holds(edited("\"type\":\"conv1d\"", "\"type\":\"lstm\"").message, "unknown layer \"lstm\""));
+  CHECK(holds(edited("\"type\":\"conv1d\"", "\"type\":\"attention\"").message,
+              "unknown layer \"attention\""));
   CHECK(holds(edited("\"kernel\":8", "\"kernel\":6").message, "autoencoder."));
 
   CHECK(holds(changed([](auto& f) { f.tensors.erase("calibration"); }),
