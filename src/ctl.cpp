@@ -9,6 +9,7 @@
 #include <string>
 
 #include "app/config.h"
+#include "app/ctl_bench.h"
 #include "app/ctl_evaluate.h"
 #include "app/ctl_query.h"
 #include "app/ctl_replay.h"
@@ -16,6 +17,7 @@
 #include "app/ctl_simulate.h"
 #include "app/ctl_train.h"
 #include "app/version.h"
+#include "heap_count.h"
 
 namespace {
 
@@ -310,6 +312,31 @@ void add_check_config(Commands& commands) {
   });
 }
 
+void add_bench(Commands& commands) {
+  CLI::App& bench = commands.add("bench", "Measure what this machine makes of anomalyd");
+  bench.require_subcommand(1);
+  auto options = std::make_shared<ctl::BenchOptions>();
+  options->allocations = heap_requests;
+  CLI::App& command = *bench.add_subcommand(
+      "nn", "Scoring and training of the reference net, beside the machine's multiply-add peak");
+  command
+      .add_option("--threads", options->threads, "Train with so many threads too; 1: only with one")
+      ->capture_default_str();
+  command.add_option("--seconds", options->seconds, "How long, for each figure")
+      ->capture_default_str();
+  command.add_option("--instruction-set", options->instruction_set,
+                     "Only with this one: baseline, avx2 or avx512");
+  command
+      .add_option("--out", options->out,
+                  "Also write the net, 64 windows and what comes of them, as bench/nn_peers.py "
+                  "reads it")
+      ->type_name("FILE.safetensors");
+  add_json(command, options->json);
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::bench_nn(*options, console); };
+  });
+}
+
 int parse_and_run(int argc, char* argv[]) {
   CLI::App cli{"Works with anomalyd: trains detectors, feeds the daemon, asks it"};
   cli.set_version_flag("--version",
@@ -330,6 +357,7 @@ int parse_and_run(int argc, char* argv[]) {
   add_evaluate(commands);
   add_queries(commands);
   add_check_config(commands);
+  add_bench(commands);
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
