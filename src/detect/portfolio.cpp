@@ -105,7 +105,7 @@ class PortfolioDetector final : public Detector {
     const std::size_t hop = info_.hop_samples * channels;
     for (std::size_t i = 0; i < samples.size(); i += channels) {
       // Of a window that is all new, the last hop alone waits to be learned.
-      if (i + hop == samples.size()) members.skip();
+      if ((samples.size() - i) % hop == 0) members.skip();
       apply_scale(state.normaliser, samples.subspan(i, channels), sample);
       clamp(sample);
       const float score = members.follow(sample);

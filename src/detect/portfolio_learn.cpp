@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <string>
 
 #include "detect/members/spectrum.h"
 #include "detect/portfolio_inject.h"
@@ -15,6 +12,8 @@ namespace {
 
 constexpr double kWarmUp = 0.3;   // of the span: members that know little score anything
 constexpr double kUnseen = 0.25;  // of the span: what anomalies are put into, to choose
+// Anomalies of a stream need not be like those that were put in: nobody loses all say.
+constexpr double kLeastWeight = 0.3;
 constexpr std::size_t kMostLags = 4096;
 constexpr std::size_t kMostSpectra = 8;
 
@@ -110,22 +109,21 @@ std::vector<float> window_scores(const RawScores& raw, std::span<const MemberSet
   return scores;
 }
 
-void weigh(MemberSet& early, std::span<MemberSet::Slot> slots, const Recording& span,
-           std::size_t unseen, double floor) {
+/// The chooser: each member's weight by how many of the anomalies put into the span's last
+/// `unseen` samples it finds, against the best of them. `early` has not learned those samples.
+void weigh_members(MemberSet& early, std::span<MemberSet::Slot> slots, const Recording& span,
+                   std::size_t unseen) {
   for (std::size_t m = 0; m < slots.size(); ++m) early.slots()[m].surprise = slots[m].surprise;
   Recording clean;
   clean.channels = span.channels;
   clean.values.assign(span.values.end() - static_cast<std::ptrdiff_t>(unseen * span.channels),
                       span.values.end());
   const std::vector<double> recall = injected_recall(early, clean);
-  const double best = *std::max_element(recall.begin(), recall.end());
+  const double best = recall.empty() ? 0 : *std::max_element(recall.begin(), recall.end());
   if (!(best > 0)) return;
   for (std::size_t m = 0; m < slots.size(); ++m) {
-    slots[m].weight *= static_cast<float>(floor + (1 - floor) * recall[m] / best);
-    if (getenv("VERB"))
-      fprintf(stderr, "%s %.2f; ", std::string(slots[m].row->name).c_str(), recall[m]);
+    slots[m].weight *= static_cast<float>(kLeastWeight + (1 - kLeastWeight) * recall[m] / best);
   }
-  if (getenv("VERB")) fprintf(stderr, "\n");
 }
 
 }  // namespace
@@ -160,10 +158,9 @@ Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& 
   MemberSet members(preset, traits_of(span, hop));
   // The members as they were before the last part of the span, which anomalies are put into.
   std::optional<MemberSet> early;
-  const std::size_t unseen =
-      static_cast<std::size_t>(kUnseen * static_cast<double>(span.samples()));
-  const RawScores raw =
-      replay(members, span, hop, preset.chooses ? span.samples() - unseen : span.samples(), early);
+  const auto unseen = static_cast<std::size_t>(kUnseen * static_cast<double>(span.samples()));
+  const std::size_t at = preset.chooses ? span.samples() - unseen : span.samples();
+  const RawScores raw = replay(members, span, hop, at, early);
   const auto begin = static_cast<std::size_t>(kWarmUp * static_cast<double>(raw.samples));
   const Folds folds(begin, raw.samples);
   const Surprises all = fit_surprises(raw, begin, raw.samples, folds, 2);
@@ -172,9 +169,7 @@ Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& 
     slots[m].weight = all[m] ? 1.0F : 0.0F;
     if (all[m]) slots[m].surprise = *all[m];
   }
-  if (early) {
-    if (const char* e = getenv("CHOOSE")) weigh(*early, slots, span, unseen, atof(e));
-  }
+  if (early) weigh_members(*early, slots, span, unseen);
   const std::array<Surprises, 2> halves{fit_surprises(raw, begin, raw.samples, folds, 0),
                                         fit_surprises(raw, begin, raw.samples, folds, 1)};
   Result<Calibration> calibration =

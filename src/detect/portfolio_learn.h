@@ -39,7 +39,7 @@ StreamTraits traits_of(const Recording& span, std::size_t hop);
 /// Errors   kInvalidArgument when the span is too short for a calibration.
 /// Numerics a function of the span alone.
 /// Cost     as long as the span takes live; a float a member and sample while it lasts. With
-///          `preset.chooses` as long again, see weigh_members().
+///          `preset.chooses` some 10,000 samples' time more, see injected_recall().
 Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& span,
                                          std::size_t hop);
 

@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 
+#include "detect/portfolio_inject.h"
 #include "detect/portfolio_learn.h"
 #include "signals.h"
 #include "support/catch.h"
@@ -292,6 +293,81 @@ TEST_CASE("Surprise is the calibrated rarity of a score, capped", "[detect][port
   CHECK(constant.of(2) == 0);
   CHECK(constant.of(2.5F) == Approx(2).margin(0.01));
   CHECK_FALSE(Surprise::fit(std::vector<float>(5, 1.0F)).ok());
+}
+
+Recording two_waves(std::size_t samples, std::uint64_t seed) {
+  std::mt19937_64 bits(seed);
+  Recording made;
+  made.channels = 2;
+  for (std::size_t t = 0; t < samples; ++t) {
+    const double turn = 2 * std::numbers::pi * static_cast<double>(t) / 40;
+    const double hiss = 0.05 * noise(bits);
+    made.values.push_back(static_cast<float>(1.3 * std::sin(turn) + hiss));
+    made.values.push_back(static_cast<float>(1.3 * std::cos(turn) + 0.05 * noise(bits)));
+  }
+  return made;
+}
+
+TEST_CASE("Each kind of injection changes its samples and no others, by hand",
+          "[detect][portfolio][inject]") {
+  const Recording clean = two_waves(400, 1);
+  for (const Anomaly kind : kAnomalies) {
+    CAPTURE(to_text(kind));
+    std::mt19937_64 bits(3);
+    Recording odd = clean;
+    inject({kind, 200, 50, 1, 2.0}, bits, odd);
+    std::size_t changed = 0;
+    for (std::size_t i = 0; i < clean.samples(); ++i) {
+      for (std::size_t c = 0; c < 2; ++c) {
+        const bool differs = odd.sample(i)[c] != clean.sample(i)[c];
+        changed += differs;
+        if (i < 200 || i >= 250) CHECK_FALSE(differs);
+      }
+      CHECK((odd.sample(i)[0] == clean.sample(i)[0] ||
+             (kind == Anomaly::kFrequency || kind == Anomaly::kMissing ||
+              kind == Anomaly::kReversed || kind == Anomaly::kSplice)));
+    }
+    CHECK(changed >= 1);
+    const auto shift = [&](std::size_t i) {
+      return static_cast<double>(odd.sample(i)[1]) - static_cast<double>(clean.sample(i)[1]);
+    };
+    if (kind == Anomaly::kSpike) {
+      CHECK(changed == 1);
+      CHECK(std::abs(shift(225)) == Approx(4));
+    }
+    if (kind == Anomaly::kLevel) {
+      CHECK(std::abs(shift(200)) == Approx(2));
+      CHECK(std::abs(shift(249)) == Approx(2));
+    }
+    if (kind == Anomaly::kTrend) CHECK(std::abs(shift(249)) == Approx(3));
+    if (kind == Anomaly::kFlat) CHECK(odd.sample(249)[1] == clean.sample(200)[1]);
+    if (kind == Anomaly::kReversed) CHECK(odd.sample(201)[0] == clean.sample(248)[0]);
+    if (kind == Anomaly::kMissing) CHECK(odd.sample(210)[0] == clean.sample(235)[0]);
+    if (kind == Anomaly::kFrequency) CHECK(odd.sample(240)[0] == clean.sample(260)[0]);
+  }
+}
+
+TEST_CASE("The chooser gives more weight to members that find what was put in",
+          "[detect][portfolio][choose]") {
+  const Recording span = two_waves(4000, 5);
+  const LearnedPortfolio learned = learn_portfolio(*find_preset("portfolio"), span, 16).value();
+  double most = 0;
+  double least = 1;
+  for (const MemberSet::Slot& slot : learned.members.slots()) {
+    const auto weight = static_cast<double>(slot.weight);
+    CHECK(weight >= 0.299);
+    CHECK(weight <= 1);
+    most = std::max(most, weight);
+    least = std::min(least, weight);
+  }
+  CHECK(most == Approx(1));
+  CHECK(least < 0.9);
+  // Too short a span to put anything into: all count alike.
+  const LearnedPortfolio brief =
+      learn_portfolio(*find_preset("portfolio"), two_waves(600, 5), 8).value();
+  for (const MemberSet::Slot& slot : brief.members.slots()) {
+    CHECK((slot.weight == 1.0F || slot.weight == 0.0F));
+  }
 }
 
 TEST_CASE("A portfolio refuses what it cannot be", "[detect][portfolio][errors]") {
