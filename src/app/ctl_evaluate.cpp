@@ -77,8 +77,8 @@ void print_table(const EvaluateHead& head, evaluate::ProtocolKind protocol,
                {"1e-3", Table::Align::kRight},
                {"1e-4", Table::Align::kRight}});
   for (const DetectorResult& result : results) {
-    if (result.is_control) continue;
-    std::vector<std::string> cells{result.detector};
+    if (result.is_control && result.detector != "random") continue;
+    std::vector<std::string> cells{result.detector + (result.is_control ? " (control)" : "")};
     for (const char* level : {"1e-2", "1e-3", "1e-4"}) {
       const std::string name(level);
       cells.push_back(
@@ -87,13 +87,17 @@ void print_table(const EvaluateHead& head, evaluate::ProtocolKind protocol,
     }
     panel.add(std::move(cells));
   }
-  if (panel.rows() > 0) panel.print(out);
+  panel.print(out);
   out << "\n* threshold chosen by the truth: an oracle. PA-F1 beside what random scores get.\n";
   for (const std::string& line : evaluate::cautions(protocol)) out << line << "\n";
   for (const DetectorResult& result : results) {
-    if (result.failed == 0) continue;
-    out << result.detector << ": not learned on " << result.failed << " of " << head.series
-        << " series, which count as never alarmed; the first: " << result.first_failure << "\n";
+    if (!result.failures.empty()) {
+      out << result.detector << ": not learned or not scored on " << result.failures.size()
+          << " of " << head.series
+          << " series, which count as never alarmed; the first: " << result.failures.front()
+          << "\n";
+    }
+    if (result.unscored > 0) out << result.detector << ": " << unscored_text(result) << "\n";
   }
 }
 
@@ -119,6 +123,11 @@ std::string figure_text(double value) {
   return text;
 }
 
+std::string unscored_text(const DetectorResult& result) {
+  return std::to_string(result.unscored) + " of " + std::to_string(result.judged) +
+         " judged samples have no score of their own";
+}
+
 std::string evaluation_json(const EvaluateHead& head, const std::vector<DetectorResult>& results) {
   std::string text =
       "{\"protocol\":" + json_string(head.protocol) + ",\"mode\":" + json_string(head.mode) +
@@ -134,7 +143,9 @@ std::string evaluation_json(const EvaluateHead& head, const std::vector<Detector
       text += json_string(figure.name) + ":" + json_number(figure.value);
       if (figure.oracle) oracles += (oracles.empty() ? "" : ",") + json_string(figure.name);
     }
-    text += "},\"oracles\":[" + oracles + "],\"failed\":" + std::to_string(result.failed) +
+    text += "},\"oracles\":[" + oracles + "],\"failed\":" + std::to_string(result.failures.size()) +
+            ",\"unscored\":" + std::to_string(result.unscored) +
+            ",\"judged\":" + std::to_string(result.judged) +
             ",\"seconds\":" + json_number(result.seconds) + "}";
   }
   return text + "]}";

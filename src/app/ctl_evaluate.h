@@ -41,15 +41,19 @@ struct EvaluateHead {
   double alarm_p = 0;
 };
 
-/// {"protocol":…,"mode":…,"results":[{"detector":…,"metrics":{…},"seconds":…}]}; a figure that does
-/// not apply is null.
+/// {"protocol":…,"mode":…,"results":[{"detector":…,"metrics":{…},"failed":…,"unscored":…,
+/// "judged":…,"seconds":…}]}; a figure that does not apply is null.
 std::string evaluation_json(const EvaluateHead& head,
                             const std::vector<evaluate::DetectorResult>& results);
 
 /// A report that needs no other file: the table, and for some series of each detector the signal,
-/// the score with its threshold, the truth and the alerts.
+/// the score with its threshold, the truth and the alerts; which series could not be learned or
+/// scored, and why.
 std::string evaluation_html(const EvaluateHead& head, evaluate::ProtocolKind protocol,
                             const std::vector<evaluate::DetectorResult>& results);
+
+/// "3 of 900 judged samples have no score of their own".
+std::string unscored_text(const evaluate::DetectorResult& result);
 
 /// A figure as the table shows it: at most four digits, "-" for one that does not apply.
 std::string figure_text(double value);

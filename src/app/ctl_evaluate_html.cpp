@@ -220,12 +220,17 @@ std::string evaluation_html(const EvaluateHead& head, evaluate::ProtocolKind pro
       "<span><i style=\"background:var(--score)\"></i>score as -log10 p, dashed: the threshold"
       "</span></p>\n";
   for (const DetectorResult& result : results) {
-    if (result.is_control || result.plots.empty()) continue;
-    html += "<h2>" + escaped(result.detector) + "</h2>\n";
-    if (result.failed > 0) {
-      html += "<p>Not learned on " + std::to_string(result.failed) +
-              " series; the first: " + escaped(result.first_failure) + "</p>\n";
+    if (result.is_control ||
+        (result.plots.empty() && result.failures.empty() && result.unscored == 0)) {
+      continue;
     }
+    html += "<h2>" + escaped(result.detector) + "</h2>\n";
+    if (!result.failures.empty()) {
+      html += "<p>Not learned or not scored, and counted as never alarmed:</p>\n<ul>\n";
+      for (const std::string& why : result.failures) html += "<li>" + escaped(why) + "</li>\n";
+      html += "</ul>\n";
+    }
+    if (result.unscored > 0) html += "<p>" + unscored_text(result) + ".</p>\n";
     for (const JudgedSeries& judged : result.plots) {
       html += "<h3>" + escaped(judged.series->name) + "</h3>\n" + plot(judged, threshold);
     }

@@ -106,8 +106,9 @@ ChangeScore change_point_score(const std::vector<ChangeFile>& files, TimeNs wind
 
 std::vector<std::size_t> edges_of(Marks marks) {
   std::vector<std::size_t> edges;
-  for (std::size_t i = 1; i < marks.size(); ++i) {
-    if ((marks[i] != 0) != (marks[i - 1] != 0)) edges.push_back(i);
+  for (std::size_t i = 0; i < marks.size(); ++i) {
+    const bool before = i > 0 && marks[i - 1] != 0;
+    if ((marks[i] != 0) != before) edges.push_back(i);
   }
   return edges;
 }

@@ -36,7 +36,10 @@ inline constexpr TimeNs kChangeWindowNs = 60 * kNsPerSecond;
 ChangeScore change_point_score(const std::vector<ChangeFile>& files,
                                TimeNs window = kChangeWindowNs);
 
-/// Where a mark differs from the one before: how SKAB makes change points of alarms.
+/// Where a mark differs from the one before: how SKAB makes change points of alarms. Before the
+/// first there is no alarm, so that one which is on from the start is a detection there.
+/// Source    waico/SKAB notebooks, prediction_cp = abs(prediction.diff()), prediction_cp[0] =
+///           prediction[0].
 std::vector<std::size_t> edges_of(Marks marks);
 
 }  // namespace anomalyd::evaluate

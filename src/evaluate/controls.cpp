@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 namespace anomalyd::evaluate {
 namespace {
@@ -97,6 +98,9 @@ SampleScores control_scores(Control control, ProtocolKind protocol, const Datase
       break;
   }
   scores.score = scores.surprise;
+  scores.scored.assign(n, 1);
+  scores.known_at.resize(n);
+  std::iota(scores.known_at.begin(), scores.known_at.end(), std::size_t{0});
   return scores;
 }
 

@@ -21,7 +21,7 @@ std::optional<Control> find_control(std::string_view name);
 /// Where SKAB's clock alarms: rows behind the train part. All its experiments have one script.
 inline constexpr Span kSkabClock{170, 570};
 
-/// Scores of all samples of series `index`.
+/// Scores of all samples of series `index`, each known at once.
 ///
 /// Numerics  kRandom: a function of seed, series and sample alone. kClock: SKAB's is kSkabClock;
 ///           elsewhere the share of the *other* series that are anomalous at this hundredth of the

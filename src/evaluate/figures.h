@@ -18,6 +18,8 @@ struct JudgedSeries {
   std::vector<double> surprise;         ///< -log10 of the p-value
   std::vector<double> normal_p_values;  ///< of windows without a labelled sample
   std::vector<Span> alerts;             ///< the daemon's own, as rows of the judged part
+  std::vector<std::size_t> known_at;    ///< see SampleScores, as rows of the judged part
+  std::size_t unscored = 0;             ///< samples of the judged part, see SampleScores
 
   /// Truth, events and changes of the judged part.
   Marks truth() const { return Marks(series->truth).subspan(series->train); }
@@ -42,10 +44,13 @@ std::vector<std::string> cautions(ProtocolKind protocol);
 /// All figures of a detector on a data set: the protocol's own first, then the general ones.
 ///
 /// Shapes    a JudgedSeries for each series, in order.
-/// Numerics  means are over the series that have the figure: VUS, AUC and affiliation need an
-///           event. Pooled figures (f1, far, mar, NAB, operation, calibration) take all samples
-///           together, by surprise, which is comparable between series where scores are not. Where
-///           all series share one detector (recordings), the areas are over all of them together.
+/// Numerics  means are over the series that have normal and anomalous samples. What rewards an
+/// early
+///           alarm (delays, change points, NAB) takes it when its score is known, and is NaN where
+///           that is kNever. Pooled figures (f1, far, mar, NAB, operation, calibration) take all
+///           samples together, by surprise, which is comparable between series where scores are
+///           not. Where all series share one detector (recordings), the areas are over all of them
+///           together.
 /// Threads   pure.
 std::vector<Figure> figures_of(ProtocolKind protocol, const std::vector<JudgedSeries>& judged,
                                double alarm_p);

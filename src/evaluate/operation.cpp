@@ -18,10 +18,19 @@ void check_input(const std::vector<ScoredStream>& streams) {
   for (const ScoredStream& stream : streams) {
     ANOMALYD_CHECK(stream.scores.size() == stream.truth.size(), "a score for each sample");
     ANOMALYD_CHECK(stream.sample_seconds > 0, "a sample lasts");
+    ANOMALYD_CHECK(stream.known_at.empty() || stream.known_at.size() == stream.scores.size(),
+                   "a sample at which each score is known");
     for (const double score : stream.scores) {
       ANOMALYD_CHECK(!std::isnan(score), "a NaN has no place in an order");
     }
   }
+}
+
+/// From the event's first sample to when the alarm of sample i is known; NaN when that is never.
+double delay_of(const ScoredStream& stream, std::size_t i, const Span& event) {
+  const std::size_t known = stream.known_at.empty() ? i : stream.known_at[i];
+  if (known == kNever) return kNone;
+  return static_cast<double>(known - event.begin) * stream.sample_seconds;
 }
 
 double normal_days(const std::vector<ScoredStream>& streams) {
@@ -33,22 +42,65 @@ double normal_days(const std::vector<ScoredStream>& streams) {
   return seconds / kSecondsPerDay;
 }
 
-/// How often a run is raised falsely.
-std::size_t false_alarms_of(bool touches_event, std::size_t normal_samples, double sample_seconds) {
-  const double on = static_cast<double>(normal_samples) * sample_seconds;
-  return (touches_event ? 0U : 1U) + static_cast<std::size_t>(on / kRepeatSeconds);
-}
+/// The stretches of normal time between events, and how often a run is raised falsely in them.
+class NormalTime {
+ public:
+  /// Appends a stream: its stretches never join those of the stream before.
+  void add(Marks truth) {
+    bool is_open = false;
+    for (const std::uint8_t mark : truth) {
+      const std::size_t at = ended_.size();
+      if (mark == 0) {
+        if (!is_open) stretches_.push_back({at, at});
+        stretches_.back().end = at + 1;
+      }
+      is_open = mark == 0;
+      begun_.push_back(stretches_.size());
+      ended_.push_back(stretches_.size() - (is_open ? 1U : 0U));
+      normal_before_.push_back(normal_before_.back() + (mark == 0 ? 1U : 0U));
+    }
+  }
+
+  std::size_t false_alarms(const Span& run, double sample_seconds) const {
+    const std::size_t normal = normal_before_[run.end] - normal_before_[run.begin];
+    const double on = static_cast<double>(normal) * sample_seconds;
+    const auto repeats = static_cast<std::size_t>(on / kRepeatSeconds);
+    // One that finds an event may begin early and end late; it may not be on all the time.
+    return normal == run.size() ? 1 + repeats : std::max(covered(run), repeats);
+  }
+
+ private:
+  /// The stretches of which at least half lies in the run.
+  std::size_t covered(const Span& run) const {
+    // Those that end behind the run's first sample and begin before its end.
+    const std::size_t first = ended_[run.begin];
+    const std::size_t last = begun_[run.end - 1];
+    if (last <= first) return 0;
+    const auto counts = [&](std::size_t s) {
+      const Span& stretch = stretches_[s];
+      const std::size_t shared =
+          std::min(run.end, stretch.end) - std::max(run.begin, stretch.begin);
+      return 2 * shared >= stretch.size() ? 1U : 0U;
+    };
+    if (last - first == 1) return counts(first);
+    return counts(first) + (last - first - 2) + counts(last - 1);
+  }
+
+  std::vector<Span> stretches_;
+  std::vector<std::size_t> begun_;             // stretches that began at or before sample i
+  std::vector<std::size_t> ended_;             // stretches that ended at or before sample i
+  std::vector<std::size_t> normal_before_{0};  // normal samples among the first i
+};
 
 /// Runs of alarmed samples, joined while samples are added in any order.
 class Runs {
  public:
-  explicit Runs(std::size_t samples) : runs_(samples) {}
+  Runs(std::size_t samples, const NormalTime& normal) : normal_(normal), runs_(samples) {}
 
   /// Adds sample i; `joins_before` and `joins_after` tell whether its neighbours are of the same
   /// stream, whose samples last `sample_seconds`.
-  void add(std::size_t i, bool in_event, double sample_seconds, bool joins_before,
-           bool joins_after) {
-    runs_[i] = {i, in_event ? 0U : 1U, in_event};
+  void add(std::size_t i, double sample_seconds, bool joins_before, bool joins_after) {
+    runs_[i] = {i, {i, i + 1}};
     false_alarms_ += of(i, sample_seconds);
     if (joins_before && runs_[i - 1].parent != kAbsent) join(i, i - 1, sample_seconds);
     if (joins_after && runs_[i + 1].parent != kAbsent) join(i, i + 1, sample_seconds);
@@ -60,12 +112,11 @@ class Runs {
 
   struct Run {
     std::size_t parent = kAbsent;
-    std::size_t normal_samples = 0;  // of a root
-    bool touches_event = false;      // of a root
+    Span samples;  // of a root
   };
 
   std::size_t of(std::size_t root, double sample_seconds) const {
-    return false_alarms_of(runs_[root].touches_event, runs_[root].normal_samples, sample_seconds);
+    return normal_.false_alarms(runs_[root].samples, sample_seconds);
   }
   std::size_t root(std::size_t i) {
     while (runs_[i].parent != i) {
@@ -79,11 +130,12 @@ class Runs {
     b = root(b);
     false_alarms_ -= of(a, sample_seconds) + of(b, sample_seconds);
     runs_[a].parent = b;
-    runs_[b].normal_samples += runs_[a].normal_samples;
-    runs_[b].touches_event = runs_[a].touches_event || runs_[b].touches_event;
+    runs_[b].samples = {std::min(runs_[a].samples.begin, runs_[b].samples.begin),
+                        std::max(runs_[a].samples.end, runs_[b].samples.end)};
     false_alarms_ += of(b, sample_seconds);
   }
 
+  const NormalTime& normal_;
   std::vector<Run> runs_;
   std::size_t false_alarms_ = 0;
 };
@@ -103,14 +155,14 @@ Operation operation_at(const std::vector<ScoredStream>& streams, double threshol
       for (std::size_t i = event.begin; i < event.end; ++i) {
         if (alarms[i] == 0) continue;
         ++operation.found;
-        delays += static_cast<double>(i - event.begin) * stream.sample_seconds;
+        delays += delay_of(stream, i, event);
         break;
       }
     }
+    NormalTime normal;
+    normal.add(stream.truth);
     for (const Span& run : spans_of(alarms)) {
-      std::size_t normal = 0;
-      for (std::size_t i = run.begin; i < run.end; ++i) normal += stream.truth[i] == 0 ? 1U : 0U;
-      operation.false_alarms += false_alarms_of(normal < run.size(), normal, stream.sample_seconds);
+      operation.false_alarms += normal.false_alarms(run, stream.sample_seconds);
     }
   }
   operation.false_alarms_per_day =
@@ -129,28 +181,28 @@ Operation operation_at_budget(const std::vector<ScoredStream>& streams,
                               double false_alarms_per_day) {
   check_input(streams);
   std::vector<double> scores;
-  std::vector<std::uint8_t> truth;
   std::vector<double> seconds;
+  NormalTime normal;
   std::vector<std::size_t> starts;  // of streams; their samples are put one behind the other
   for (const ScoredStream& stream : streams) {
     starts.push_back(scores.size());
     seconds.insert(seconds.end(), stream.scores.size(), stream.sample_seconds);
     scores.insert(scores.end(), stream.scores.begin(), stream.scores.end());
-    truth.insert(truth.end(), stream.truth.begin(), stream.truth.end());
+    normal.add(stream.truth);
   }
   std::vector<bool> is_start(scores.size() + 1, false);
   for (const std::size_t start : starts) is_start[start] = true;
   is_start[scores.size()] = true;
 
   const double allowed = false_alarms_per_day * normal_days(streams);
-  Runs runs(scores.size());
+  Runs runs(scores.size(), normal);
   double threshold = std::numeric_limits<double>::infinity();
   const std::vector<std::size_t> order = by_falling_score(scores);
   for (std::size_t i = 0; i < order.size();) {
     const double score = scores[order[i]];
     for (; i < order.size() && scores[order[i]] == score; ++i) {
       const std::size_t at = order[i];
-      runs.add(at, truth[at] != 0, seconds[at], !is_start[at], !is_start[at + 1]);
+      runs.add(at, seconds[at], !is_start[at], !is_start[at + 1]);
     }
     if (static_cast<double>(runs.false_alarms()) > allowed) break;
     threshold = score;

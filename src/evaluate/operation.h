@@ -13,15 +13,19 @@ struct ScoredStream {
   std::vector<double> scores;
   std::vector<std::uint8_t> truth;
   double sample_seconds = 0;
+  std::vector<std::size_t> known_at{};  ///< see SampleScores; empty: each at once
 };
 
 /// An alarm that stays on is raised again after this long, as a pager does it: otherwise a detector
 /// that always alarms would have raised only one.
 inline constexpr double kRepeatSeconds = 3600;
 
-/// What an operator would see at one threshold. An alarm is a run of alarmed samples; it counts as
-/// a false one if it touches no event, and once more for each full kRepeatSeconds that it is on
-/// outside events.
+/// What an operator would see at one threshold. An alarm is a run of alarmed samples. One that
+/// touches no event is a false one, and once more for each full kRepeatSeconds that it is on. One
+/// that touches an event may begin early and end late, but counts as a false one for each stretch
+/// of normal time of which it covers at least half, or for each full kRepeatSeconds that it is on
+/// outside events if that is more: else an alarm that is always on would cost nothing where series
+/// are short.
 struct Operation {
   std::size_t events = 0;
   std::size_t found = 0;  ///< events with an alarmed sample
@@ -29,8 +33,8 @@ struct Operation {
   double normal_days = 0;
   double false_alarms_per_day = 0;  ///< NaN without normal time
   double recall = 0;                ///< found / events; NaN without events
-  double mean_delay_seconds = 0;    ///< from an event's first sample to its first alarmed one, of
-                                    ///< those found; NaN when none was
+  double mean_delay_seconds = 0;    ///< from an event's first sample to when its first alarmed one
+                                    ///< is known, of those found; NaN when none was, or not in time
   double threshold = 0;
 };
 

@@ -156,12 +156,13 @@ Result<std::vector<std::filesystem::path>> files_below(const std::filesystem::pa
   std::vector<std::filesystem::path> files;
   for (const std::filesystem::recursive_directory_iterator end; walk != end;
        walk.increment(failed)) {
-    if (failed) return Error{ErrorCode::kNotFound, folder.string() + ": " + failed.message()};
     std::error_code unknown;
     if (walk->is_regular_file(unknown) && walk->path().extension() == extension) {
       files.push_back(walk->path());
     }
   }
+  // An increment that fails also ends the walk: half a list must not pass for the whole.
+  if (failed) return Error{ErrorCode::kUnavailable, folder.string() + ": " + failed.message()};
   if (files.empty()) {
     return Error{ErrorCode::kNotFound,
                  folder.string() + ": no *" + std::string(extension) + " in it"};

@@ -3,15 +3,59 @@
 
 #include "evaluate/nab.h"
 #include "evaluate/readers.h"
+#include "nn/strict_json.h"
 
 namespace anomalyd::evaluate {
 namespace {
 
 using Json = nlohmann::json;
 
+// A file's name, its list, a window, a time: nothing of NAB's lies deeper.
+constexpr int kMaxDepth = 4;
+// What a message shows of a text that is wrong.
+constexpr std::size_t kMaxShown = 120;
+
 Error bad(const std::filesystem::path& path, const std::string& what) {
   return Error{ErrorCode::kInvalidArgument, path.string() + ": " + what};
 }
+
+/// Text from outside as a message may show it: short, and printable.
+std::string shown(std::string_view text) {
+  std::string out(text.substr(0, kMaxShown));
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte > 0x7e) c = '?';
+  }
+  return out + (text.size() > kMaxShown ? "..." : "");
+}
+
+/// What stands where a time is expected. Never the document itself: it is as large as its writer
+/// likes.
+std::string described(const Json& value) {
+  if (value.is_string()) return "\"" + shown(value.get_ref<const std::string&>()) + "\"";
+  return std::string("a value of type ") + value.type_name();
+}
+
+/// The first row of each time, as NAB takes it: some files repeat an hour.
+class RowOfTime {
+ public:
+  explicit RowOfTime(const std::vector<TimeNs>& times) {
+    for (std::size_t i = 0; i < times.size(); ++i) rows_.push_back({times[i], i});
+    std::sort(rows_.begin(), rows_.end());
+  }
+  std::optional<std::size_t> operator()(const Json& stamp) const {
+    if (!stamp.is_string()) return std::nullopt;
+    const auto time = parse_time(stamp.get_ref<const std::string&>());
+    if (!time) return std::nullopt;
+    const auto found =
+        std::lower_bound(rows_.begin(), rows_.end(), std::pair(*time, std::size_t{0}));
+    if (found == rows_.end() || found->first != *time) return std::nullopt;
+    return found->second;
+  }
+
+ private:
+  std::vector<std::pair<TimeNs, std::size_t>> rows_;
+};
 
 /// The windows of one file, as rows.
 Result<std::vector<Span>> windows_of(const Json& list, const Series& series,
@@ -19,15 +63,7 @@ Result<std::vector<Span>> windows_of(const Json& list, const Series& series,
   std::vector<Span> windows;
   const std::string where = "\"" + series.name + "\"";
   if (!list.is_array()) return bad(labels, where + ": expected a list of windows");
-  const auto row_of = [&](const Json& stamp) -> std::optional<std::size_t> {
-    if (!stamp.is_string()) return std::nullopt;
-    const auto time = parse_time(stamp.get_ref<const std::string&>());
-    if (!time) return std::nullopt;
-    // The first row of that time, as NAB takes it: some files repeat an hour.
-    const auto found = std::find(series.times.begin(), series.times.end(), *time);
-    if (found == series.times.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - series.times.begin());
-  };
+  const RowOfTime row_of(series.times);
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string which = where + ", window " + std::to_string(i);
     if (!list[i].is_array() || list[i].size() != 2) {
@@ -36,9 +72,8 @@ Result<std::vector<Span>> windows_of(const Json& list, const Series& series,
     const auto first = row_of(list[i][0]);
     const auto last = row_of(list[i][1]);
     if (!first || !last) {
-      return bad(labels,
-                 which + ": expected two times of rows of the file, got " +
-                     list[i].dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 120));
+      return bad(labels, which + ": expected two times of rows of the file, got " +
+                             described(list[i][0]) + " and " + described(list[i][1]));
     }
     if (*last < *first || (!windows.empty() && *first < windows.back().end)) {
       return bad(labels, which + ": expected windows in order that do not overlap");
@@ -55,8 +90,11 @@ Result<Dataset> read_nab(const ReadOptions& options) {
   const std::filesystem::path data = options.data / "data";
   const Result<std::string> text = read_whole(labels);
   if (!text.ok()) return text.error();
-  const Json windows = Json::parse(text.value(), nullptr, false);
-  if (!windows.is_object()) return bad(labels, "expected a JSON object of files and their windows");
+  const Result<Json> parsed = nn::parse_strict(text.value(), kMaxDepth);
+  const std::string expected = "expected a JSON object of files and their windows";
+  if (!parsed.ok()) return bad(labels, expected + ", got " + shown(parsed.error().message));
+  const Json& windows = parsed.value();
+  if (!windows.is_object()) return bad(labels, expected);
   const auto files = files_below(data, ".csv");
   if (!files.ok()) return files.error();
   Dataset dataset;

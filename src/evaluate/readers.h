@@ -21,7 +21,8 @@ inline constexpr std::size_t kMaxSeriesChannels = 256;
 
 /// The regular files below `folder` whose names end in `extension`, by path. Symbolic links are not
 /// followed.
-/// Errors   kNotFound when there is no such folder, or none of them in it.
+/// Errors   kNotFound when there is no such folder, or none of them in it; kUnavailable when the
+///          walk breaks off.
 Result<std::vector<std::filesystem::path>> files_below(const std::filesystem::path& folder,
                                                        std::string_view extension);
 

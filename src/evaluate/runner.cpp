@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -26,15 +28,19 @@ void for_each_index(std::size_t n, std::size_t threads, const Work& work) {
   for (std::thread& thread : pool) thread.join();
 }
 
-/// The judged part of what was scored. Without scores nothing was ever alarmed.
-JudgedSeries judge(const Series& series, SampleScores scores, const StreamScores& stream) {
+/// The judged part of what was scored.
+JudgedSeries judge(const Series& series, const SampleScores& scores, const StreamScores& stream) {
   JudgedSeries judged;
   judged.series = &series;
   const auto begin = static_cast<std::ptrdiff_t>(series.train);
-  scores.score.resize(series.samples(), 0);
-  scores.surprise.resize(series.samples(), 0);
   judged.score.assign(scores.score.begin() + begin, scores.score.end());
   judged.surprise.assign(scores.surprise.begin() + begin, scores.surprise.end());
+  judged.unscored =
+      static_cast<std::size_t>(std::count(scores.scored.begin() + begin, scores.scored.end(), 0));
+  for (std::size_t i = series.train; i < series.samples(); ++i) {
+    const std::size_t known = scores.known_at[i];
+    judged.known_at.push_back(known == kNever ? kNever : known - series.train);
+  }
   std::vector<std::size_t> labelled_before{0};  // among the first i samples
   for (const std::uint8_t mark : series.truth) {
     labelled_before.push_back(labelled_before.back() + (mark != 0 ? 1U : 0U));
@@ -54,6 +60,15 @@ JudgedSeries judge(const Series& series, SampleScores scores, const StreamScores
   return judged;
 }
 
+/// The null of the calibration panel: p-values that are what they promise, one for each normal
+/// sample, so that a reader sees how far chance alone moves a ratio on these series.
+void add_null(JudgedSeries& random) {
+  const Marks truth = random.truth();
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    if (truth[i] == 0) random.normal_p_values.push_back(std::pow(10.0, -random.surprise[i]));
+  }
+}
+
 /// One detector over all series.
 class Row {
  public:
@@ -64,9 +79,15 @@ class Row {
 
   DetectorResult control(std::string_view name, Control control) {
     return timed(std::string(name), [&](std::size_t i) {
-      judged_[i] =
-          judge(dataset_.series[i],
-                control_scores(control, protocol_.kind, dataset_, i, options_.scoring.seed), {});
+      const Series& series = dataset_.series[i];
+      SampleScores scores =
+          control_scores(control, protocol_.kind, dataset_, i, options_.scoring.seed);
+      // One table, one rule: what is judged afterwards has no time for any row.
+      if (options_.scoring.mode == Mode::kOffline) {
+        scores.known_at.assign(series.samples(), kNever);
+      }
+      judged_[i] = judge(series, scores, {});
+      if (control == Control::kRandom) add_null(judged_[i]);
     });
   }
 
@@ -104,23 +125,22 @@ class Row {
       fail(i, stream.error());
       return;
     }
-    SampleScores samples =
+    const SampleScores samples =
         sample_scores(stream.value().windows, series.samples(), options_.scoring.mode);
-    if (stream.value().windows.empty()) {
-      fail(i, Error{ErrorCode::kInvalidArgument, "no window was scored"});
+    JudgedSeries judged = judge(series, samples, stream.value());
+    if (judged.unscored == judged.score.size()) {
+      fail(i, Error{ErrorCode::kInvalidArgument, "no sample of the judged part was scored"});
       return;
     }
-    judged_[i] = judge(series, std::move(samples), stream.value());
+    judged_[i] = std::move(judged);
   }
 
+  /// Without scores nothing was ever alarmed.
   void fail(std::size_t i, const Error& error) {
-    judged_[i] = judge(dataset_.series[i], {}, {});
+    const Series& series = dataset_.series[i];
+    judged_[i] = judge(series, sample_scores({}, series.samples(), options_.scoring.mode), {});
     const std::lock_guard<std::mutex> lock(mutex_);
-    ++failed_;
-    // The first by name, not by chance of the threads.
-    if (!first_failure_.empty() && i > first_failed_) return;
-    first_failed_ = i;
-    first_failure_ = dataset_.series[i].name + ": " + error.message;
+    failures_[i] = series.name + ": " + error.message;
   }
 
   template <class Work>
@@ -138,8 +158,11 @@ class Row {
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     result.figures = figures_of(protocol_.kind, judged_, options_.alarm_p);
-    result.failed = failed_;
-    result.first_failure = first_failure_;
+    for (const auto& [index, why] : failures_) result.failures.push_back(why);
+    for (const JudgedSeries& judged : judged_) {
+      result.unscored += judged.unscored;
+      result.judged += judged.score.size();
+    }
     const std::size_t plots = std::min(options_.plots, judged_.size());
     for (std::size_t p = 0; p < plots; ++p) {
       result.plots.push_back(std::move(judged_[p * judged_.size() / plots]));
@@ -152,10 +175,24 @@ class Row {
   const RunOptions& options_;
   std::vector<JudgedSeries> judged_;
   std::mutex mutex_;
-  std::size_t failed_ = 0;
-  std::size_t first_failed_ = 0;
-  std::string first_failure_;
+  std::map<std::size_t, std::string> failures_;  // by series, whatever the threads did first
 };
+
+/// Offline learns from the series that it judges, and is another thing where none is learned from.
+Status check_offline(const Dataset& dataset, const std::vector<std::string>& names) {
+  if (!dataset.training.empty()) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "mode offline: recordings are not learned from when they are judged; expected "
+                 "causal or lag"};
+  }
+  for (const std::string& name : names) {
+    if (!name.ends_with(".safetensors")) continue;
+    return Error{ErrorCode::kInvalidArgument, "mode offline: " + name +
+                                                  " is learned already; expected causal or lag, or "
+                                                  "a kind of detector"};
+  }
+  return Done{};
+}
 
 Status check_names(const std::vector<std::string>& names) {
   const std::vector<std::string> kinds = all_detectors();
@@ -184,6 +221,9 @@ Result<std::vector<DetectorResult>> run(const Protocol& protocol, const Dataset&
                                         const std::vector<std::string>& detectors,
                                         const RunOptions& options) {
   if (const Status checked = check_names(detectors); !checked.ok()) return checked.error();
+  if (options.scoring.mode == Mode::kOffline) {
+    if (const Status fits = check_offline(dataset, detectors); !fits.ok()) return fits.error();
+  }
   for (const std::string& name : detectors) {
     if (!name.ends_with(".safetensors")) continue;
     // A file that cannot be read is a mistake of the caller, not a result.

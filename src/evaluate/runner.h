@@ -28,9 +28,11 @@ struct DetectorResult {
   bool is_control = false;
   std::vector<Figure> figures;
   double seconds = 0;  ///< of learning and scoring, wall clock
-  /// Series on which it could not be learned, which count as never alarmed; why, for the first.
-  std::size_t failed = 0;
-  std::string first_failure;
+  /// "series: why" of those on which it could not be learned or that it could not score, which
+  /// count as never alarmed; in order of the series.
+  std::vector<std::string> failures;
+  std::size_t unscored = 0;  ///< judged samples without a score of their own, see SampleScores
+  std::size_t judged = 0;    ///< samples, of all series
   std::vector<JudgedSeries> plots;  ///< `options.plots` of them
 };
 
@@ -41,7 +43,8 @@ inline constexpr std::array<std::string_view, 3> kControls{"random", "constant",
 /// Learns, scores and judges each of `detectors` (kinds, or files that end in .safetensors) and
 /// then the controls, which are in every table.
 ///
-/// Errors   kInvalidArgument for an unknown name, listing the known; a detector file's own. That a
+/// Errors   kInvalidArgument for an unknown name, listing the known, and for Mode::kOffline where
+///          no series is learned from: of recordings, or with a file; a detector file's own. That a
 ///          detector cannot be learned on a series is a result, not an error.
 /// Numerics the same seed gives the same figures, whatever the number of threads.
 Result<std::vector<DetectorResult>> run(const Protocol& protocol, const Dataset& dataset,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 
 #include "base/sample_batch.h"
 #include "detect/fit.h"
@@ -29,8 +30,10 @@ constexpr std::size_t kPassedOver = 4;
 constexpr std::size_t kMinLearnWindows = 40;
 // What a stream that is to learn from other recordings is shown of them at most.
 constexpr std::size_t kMaxLeadInRows = 100'000;
+// Behind a series' last row, so that its last window ends in range.
+constexpr std::size_t kRowsToSpare = 1024;
 constexpr TimeNs kDefaultStart = 1577836800 * kNsPerSecond;  // 2020-01-01
-constexpr TimeNs kMaxStart = 3786912000 * kNsPerSecond;      // 2090-01-01
+constexpr TimeNs kMaxTime = TimeNs{1} << 62U;                // 2116, where the daemon's times end
 // No distance of rows is a gap: the grid is even by construction.
 constexpr std::int64_t kNoGap = std::int64_t{1} << 60U;
 // What a channel's spread must reach, relative to its mean, to have moved (detect::ChannelScale).
@@ -38,15 +41,18 @@ constexpr double kFlat = 1e-5;
 
 Error refuse(std::string what) { return Error{ErrorCode::kInvalidArgument, std::move(what)}; }
 
-/// Where row i of a series lies in time, on the grid that it is fed on.
+/// Where row i of a series lies in time, on the grid that it is fed on: from its own start with its
+/// own period, or with an artificial one where that would leave the daemon's range, which would
+/// drop those rows.
 class Grid {
  public:
-  explicit Grid(const Series& series)
+  explicit Grid(const Series& series, std::size_t lead_in = 0)
       : period_ns_((series.sample_seconds > 0 ? series.sample_seconds : 1) *
                    static_cast<double>(kNsPerSecond)) {
-    if (!series.times.empty() && series.times[0] >= 0 && series.times[0] < kMaxStart) {
-      start_ = series.times[0];
-    }
+    const std::size_t rows = lead_in + series.samples();
+    if (!series.times.empty()) start_ = series.times[0];
+    if (!holds(rows)) start_ = kDefaultStart;
+    if (!holds(rows)) period_ns_ = static_cast<double>(kNsPerSecond);
   }
   TimeNs time(std::size_t row) const {
     return start_ + std::llround(static_cast<double>(row) * period_ns_);
@@ -59,6 +65,13 @@ class Grid {
   double rate_hz() const { return static_cast<double>(kNsPerSecond) / period_ns_; }
 
  private:
+  /// Whether the grid's times, and those of a few windows behind them, are in range.
+  bool holds(std::size_t rows) const {
+    const double end =
+        static_cast<double>(start_) + static_cast<double>(rows + kRowsToSpare) * period_ns_;
+    return start_ >= 0 && end < static_cast<double>(kMaxTime);
+  }
+
   TimeNs start_ = kDefaultStart;
   double period_ns_;
 };
@@ -202,6 +215,12 @@ bool is_usable(const WindowScore& window) {
 void take_last(const std::vector<WindowScore>& windows, SampleScores& result) {
   const WindowScore* last = nullptr;
   std::size_t next = 0;
+  std::size_t step = std::numeric_limits<std::size_t>::max();  // of windows that follow each other
+  for (std::size_t w = 1; w < windows.size(); ++w) {
+    if (windows[w].end > windows[w - 1].end) {
+      step = std::min(step, windows[w].end - windows[w - 1].end);
+    }
+  }
   for (std::size_t i = 0; i < result.score.size(); ++i) {
     for (; next < windows.size() && windows[next].end <= i + 1; ++next) {
       if (is_usable(windows[next])) last = &windows[next];
@@ -209,6 +228,9 @@ void take_last(const std::vector<WindowScore>& windows, SampleScores& result) {
     if (last == nullptr) continue;
     result.score[i] = last->score;
     result.surprise[i] = -std::log10(last->p_value);
+    // An old score is kept, but it says nothing of this sample.
+    const bool is_newest = last == &windows[next - 1];
+    result.scored[i] = is_newest && i + 1 - last->end < step ? 1 : 0;
   }
 }
 
@@ -218,16 +240,20 @@ void take_means(const std::vector<WindowScore>& windows, SampleScores& result) {
   std::vector<double> score(samples, 0);
   std::vector<double> surprise(samples, 0);
   std::vector<std::size_t> count(samples, 0);
+  std::vector<std::size_t>& known = result.known_at;
   for (const WindowScore& window : windows) {
     if (!is_usable(window)) continue;
     for (std::size_t i = window.begin; i < std::min(window.end, samples); ++i) {
       score[i] += window.score;
       surprise[i] += -std::log10(window.p_value);
       ++count[i];
+      known[i] = std::max(known[i], std::min(window.end, samples) - 1);
     }
   }
   for (std::size_t i = 0; i < samples; ++i) {
+    if (i > 0) known[i] = std::max(known[i], known[i - 1]);
     if (count[i] == 0) continue;
+    result.scored[i] = 1;
     result.score[i] = score[i] / static_cast<double>(count[i]);
     result.surprise[i] = surprise[i] / static_cast<double>(count[i]);
   }
@@ -241,9 +267,7 @@ void fill_unscored(SampleScores& result) {
   }
   if (std::isinf(lowest)) lowest = 0;
   for (double& score : result.score) {
-    if (!std::isnan(score)) continue;
-    score = lowest;
-    ++result.unscored;
+    if (std::isnan(score)) score = lowest;
   }
 }
 
@@ -356,7 +380,9 @@ Result<StreamScores> score_series(const LearnedDetector& learned, const Series& 
       learned.channels.empty() ? series.channels : learned.channels;
   const auto at = positions(channels, series.channels);
   if (!at.ok()) return at.error();
-  const Grid grid(series);
+  const std::size_t width = series.channels.size();
+  const std::size_t lead_in = learned.lead_in.size() / width;
+  const Grid grid(series, lead_in);
   auto domain = std::make_shared<stream::Domain>();
   domain->name = "evaluate";
   domain->detector = learned.detector;
@@ -367,8 +393,6 @@ Result<StreamScores> score_series(const LearnedDetector& learned, const Series& 
   domains->domains = {domain};
   domains->find = [domain](const StreamKey&) { return domain; };
 
-  const std::size_t width = series.channels.size();
-  const std::size_t lead_in = learned.lead_in.size() / width;
   Keeper keeper(grid, lead_in);
   stream::ShardStreams shard({}, {}, domains, keeper);
   const std::vector<std::string_view> names(channels.begin(), channels.end());
@@ -394,11 +418,15 @@ SampleScores sample_scores(const std::vector<WindowScore>& windows, std::size_t 
   SampleScores result;
   result.score.assign(samples, std::numeric_limits<double>::quiet_NaN());
   result.surprise.assign(samples, 0);
+  result.scored.assign(samples, 0);
+  result.known_at.resize(samples);
+  std::iota(result.known_at.begin(), result.known_at.end(), std::size_t{0});
   if (mode == Mode::kCausal) {
     take_last(windows, result);
   } else {
     take_means(windows, result);
   }
+  if (mode == Mode::kOffline) result.known_at.assign(samples, kNever);
   fill_unscored(result);
   return result;
 }

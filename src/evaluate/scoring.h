@@ -89,7 +89,12 @@ Result<StreamScores> score_series(const LearnedDetector& learned, const Series& 
 struct SampleScores {
   std::vector<double> score;     ///< of the detector; the lowest there is where nothing was scored
   std::vector<double> surprise;  ///< -log10 of the p-value; 0 where nothing was scored
-  std::size_t unscored = 0;
+  /// 0 where no window gave the sample its score: before the first one; in Mode::kCausal also where
+  /// the newest window could not be scored or is missing, and an older one's score is kept.
+  std::vector<std::uint8_t> scored;
+  /// The sample at which each score is known, not falling: itself, in Mode::kLag the last one of
+  /// the windows that contain it, in Mode::kOffline kNever.
+  std::vector<std::size_t> known_at;
 };
 SampleScores sample_scores(const std::vector<WindowScore>& windows, std::size_t samples, Mode mode);
 

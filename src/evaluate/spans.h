@@ -20,6 +20,9 @@ struct Span {
   friend bool operator==(const Span&, const Span&) = default;
 };
 
+/// In place of the sample at which a score is known: after the last one, which is no time to act.
+inline constexpr std::size_t kNever = static_cast<std::size_t>(-1);
+
 /// The maximal runs of marked samples, in order: the events of a truth, the alarms of a prediction.
 std::vector<Span> spans_of(Marks marks);
 

@@ -35,7 +35,6 @@ class TextTable {
 
   /// Goes to the next row that is not empty; false at the end.
   Result<bool> next();
-  std::string_view cell(std::size_t column) const { return cells_[column]; }
   /// A finite float; NaN for an empty cell, "nan" and "NaN".
   Result<float> number(std::size_t column) const;
   /// 0 or 1, also as "0.0" and "1.0".
@@ -44,7 +43,6 @@ class TextTable {
   Result<TimeNs> time(std::size_t column) const;
 
   Error bad(const std::string& what) const;
-  std::size_t line() const { return line_; }
 
  private:
   bool next_line(std::string_view& line);

@@ -134,6 +134,41 @@ TEST_CASE("evaluate --html writes a report that stands alone", "[app][ctl][evalu
   CHECK(run(options).status == kFailed);
 }
 
+TEST_CASE("evaluate tells which series could not be judged", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  write_pairs(folder);
+  std::string train = "ax\n";
+  std::string test = "ax,label\n";
+  for (int i = 0; i < 300; ++i) {
+    train += "1\n";
+    test += i == 200 ? "2,1\n" : "1,0\n";
+  }
+  folder.write("still_train.csv", train);
+  folder.write("still_test.csv", test);
+  EvaluateOptions options = csv_options(folder);
+  options.detectors = "pca";
+  options.html = (folder.path() / "report.html").string();
+  options.plots = 0;
+  const Ran ran = run(options);
+  REQUIRE(ran.status == kOk);
+  CAPTURE(ran.out);
+  CHECK(ran.out.find("pca: not learned or not scored on 1 of 3 series") != std::string::npos);
+  CHECK(ran.out.find("pca: 300 of 1300 judged samples have no score") != std::string::npos);
+  CHECK(ran.out.find("random (control)", ran.out.find("observed over promised")) !=
+        std::string::npos);
+  std::ifstream file(options.html);
+  const std::string html((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  CHECK(html.find("<svg") == std::string::npos);
+  CHECK(html.find("<li>still: no channel moves") != std::string::npos);
+  CHECK(html.find("300 of 1300 judged samples") != std::string::npos);
+  options.html.clear();
+  options.json = true;
+  const auto json = nlohmann::json::parse(run(options).out);
+  CHECK(json["results"][0]["failed"] == 1);
+  CHECK(json["results"][0]["unscored"] == 300);
+  CHECK(json["results"][0]["judged"] == 1300);
+}
+
 TEST_CASE("evaluate says what is wrong", "[app][ctl][evaluate]") {
   const TemporaryFolder folder;
   write_pairs(folder);
@@ -148,6 +183,12 @@ TEST_CASE("evaluate says what is wrong", "[app][ctl][evaluate]") {
   };
   refused([](auto& o) { o.protocol = "swat"; }, kUsage, "skab, nab, ucr, csv, recordings");
   refused([](auto& o) { o.mode = "best"; }, kUsage, "causal, lag, offline");
+  refused(
+      [](auto& o) {
+        o.mode = "offline";
+        o.detectors = "a.safetensors";
+      },
+      kUsage, "a.safetensors is learned already");
   refused([](auto& o) { o.detectors = "zscore,lstm"; }, kUsage, "no detector 'lstm'");
   refused([](auto& o) { o.detectors = "zscore,"; }, kUsage, "expected names");
   refused([](auto& o) { o.detectors = "pca,pca"; }, kUsage, "occurs twice");

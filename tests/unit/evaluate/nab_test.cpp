@@ -101,7 +101,9 @@ TEST_CASE("SKAB: a change point found at once is worth all, at the window's end 
 }
 
 TEST_CASE("SKAB: alarms give their edges", "[evaluate][skab]") {
-  CHECK(edges_of(std::vector<std::uint8_t>{1, 1, 0, 0, 1}) == std::vector<std::size_t>{2, 4});
+  CHECK(edges_of(std::vector<std::uint8_t>{0, 1, 0, 0, 1}) == std::vector<std::size_t>{1, 2, 4});
+  // On from the start: a detection there.
+  CHECK(edges_of(std::vector<std::uint8_t>{1, 1, 0, 0, 1}) == std::vector<std::size_t>{0, 2, 4});
   CHECK(edges_of(std::vector<std::uint8_t>{}).empty());
 }
 

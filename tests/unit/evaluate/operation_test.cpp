@@ -66,6 +66,37 @@ TEST_CASE("An alarm that is always on is raised every hour", "[evaluate][operati
   CHECK(operation_at_budget({day}, 24).recall == 1);
 }
 
+TEST_CASE("An alarm that is always on buys nothing where series are short",
+          "[evaluate][operation]") {
+  // 20 minutes with an event of 2: the whole is far below an hour.
+  ScoredStream brief{std::vector<double>(20, 0), std::vector<std::uint8_t>(20, 0), 60};
+  brief.truth[9] = brief.truth[10] = 1;
+  CHECK(operation_at({brief}, 0).false_alarms == 2);  // before the event and behind it
+  CHECK(operation_at_budget({brief}, 1).recall == 0);
+  CHECK(operation_at_budget({brief, brief, brief}, 1).recall == 0);
+  // Nearly always on is the same thing.
+  for (const std::size_t i : {0U, 1U, 18U, 19U}) brief.scores[i] = -1;
+  CHECK(operation_at({brief}, 0).false_alarms == 2);
+  // Early and late by less than half of the quiet time is an alarm for the event.
+  for (std::size_t i = 0; i < 20; ++i) brief.scores[i] = i >= 5 && i < 15 ? 0 : -1;
+  CHECK(operation_at({brief}, 0).false_alarms == 0);
+  CHECK(operation_at_budget({brief}, 1).recall == 1);
+  // What stays on from one event to the next covers the time between them.
+  brief.truth[14] = 1;
+  CHECK(operation_at({brief}, 0).false_alarms == 1);
+}
+
+TEST_CASE("An alarm is raised when its score is known", "[evaluate][operation]") {
+  ScoredStream day = quiet_day();
+  day.scores[104] = 5;
+  for (std::size_t i = 0; i < day.scores.size(); ++i) day.known_at.push_back(i + 7);
+  CHECK(operation_at({day}, 1).mean_delay_seconds == Approx(11 * 60));
+  CHECK(operation_at_budget({day}, 1).mean_delay_seconds == Approx(11 * 60));
+  day.known_at.assign(day.scores.size(), kNever);
+  CHECK(std::isnan(operation_at({day}, 1).mean_delay_seconds));
+  CHECK(operation_at({day}, 1).recall == Approx(0.5));
+}
+
 TEST_CASE("Runs of two streams never join, and equal scores come together",
           "[evaluate][operation]") {
   ScoredStream one{std::vector<double>(1440, 0), std::vector<std::uint8_t>(1440, 0), 60};

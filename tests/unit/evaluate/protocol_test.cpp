@@ -1,5 +1,7 @@
 #include "evaluate/protocol.h"
 
+#include <sys/resource.h>
+
 #include <cmath>
 #include <filesystem>
 
@@ -158,11 +160,73 @@ TEST_CASE("NAB: windows are rows, probation is not judged", "[evaluate][nab]") {
   CHECK(has(message(labels(R"({"real/a.csv": [["2014-04-01 02:00:00"]]})")), "[first, last]"));
   CHECK(has(message(labels(R"({"real/a.csv": [["2014-04-01 02:00:01", "x"]]})")),
             "window 0: expected two times of rows"));
+  CHECK(has(message(labels(R"({"real/a.csv": [], "real/a.csv": []})")), "occurs twice"));
   CHECK(has(message(labels(R"({"real/a.csv": [["2014-04-01 02:10:00", "2014-04-01 02:00:00"]]})")),
             "do not overlap"));
   CHECK(has(message(labels(R"({"real/a.csv": [["2014-04-01 02:00:00", "2014-04-01 02:10:00"],)"
                            R"(["2014-04-01 02:10:00", "2014-04-01 02:20:00"]]})")),
             "do not overlap"));
+}
+
+TEST_CASE("NAB: labels of a hostile hand are refused in few words", "[evaluate][nab]") {
+  const TemporaryFolder folder;
+  make_folder(folder, "data");
+  make_folder(folder, "labels");
+  folder.write("data/a.csv", "timestamp,value\n2014-04-01 00:00:00,1\n2014-04-01 00:05:00,2\n");
+  const auto refused = [&](const std::string& json) {
+    folder.write("labels/combined_windows.json", json);
+    const std::string text = message(read(folder, "nab"));
+    CHECK(text.size() < 600);
+    return text;
+  };
+  constexpr std::size_t kDeep = 1'000'000;
+  const std::string deep = std::string(kDeep, '[') + std::string(kDeep, ']');
+  CHECK(has(refused(deep), "nested deeper than"));
+  CHECK(has(refused(R"({"a.csv": [[)" + deep + ", 1]]}"), "nested deeper than"));
+  CHECK(has(refused(R"({"a.csv": [[[], {"a": 1}]]})"),
+            "got a value of type array and a value of type object"));
+  const std::string wide(1'000'000, 'x');
+  CHECK(has(refused(R"({"a.csv": [[")" + wide + R"(", "y"]]})"), "got \"xxx"));
+  CHECK(has(refused(R"({"a.csv": [["\u0007\u00e9", "y"]]})"), "got \"?"));
+  CHECK(has(refused("{\"a.csv\": [[\"" + wide + "]]}"), "expected a JSON object"));
+}
+
+TEST_CASE("NAB: a window begins at the first row of its time", "[evaluate][nab]") {
+  const TemporaryFolder folder;
+  make_folder(folder, "data");
+  make_folder(folder, "labels");
+  // An hour that the end of summer time repeats.
+  std::string text = "timestamp,value\n";
+  for (const int hour : {0, 1, 2, 1, 2, 3, 4}) {
+    text += "2014-10-26 0" + std::to_string(hour) + ":00:00,1\n";
+  }
+  folder.write("data/a.csv", text);
+  folder.write("labels/combined_windows.json",
+               R"({"a.csv": [["2014-10-26 01:00:00", "2014-10-26 02:00:00"],)"
+               R"( ["2014-10-26 03:00:00", "2014-10-26 04:00:00"]]})");
+  const auto dataset = read(folder, "nab");
+  REQUIRE(dataset.ok());
+  CHECK(dataset.value().series[0].events == std::vector<Span>{{1, 3}, {5, 7}});
+}
+
+TEST_CASE("A walk that breaks off is an error, not a shorter list", "[evaluate][protocol]") {
+  const TemporaryFolder folder;
+  folder.write("a.csv", "x\n1\n");
+  // Each folder on the way down takes a descriptor, of which there are few.
+  std::filesystem::path deep = folder.path();
+  for (int i = 0; i < 64; ++i) deep /= "b";
+  std::filesystem::create_directories(deep);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few = before;
+  few.rlim_cur = 32;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const auto broken = files_below(folder.path(), ".csv");
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE_FALSE(broken.ok());
+  CHECK(broken.error().code == ErrorCode::kUnavailable);
+  CHECK(has(broken.error().message, folder.path().string()));
+  CHECK(files_below(folder.path(), ".csv").ok());
 }
 
 TEST_CASE("UCR: the name tells train and range, values stand in lines or in a row",
