@@ -38,7 +38,7 @@ function(anomalyd_test name)
   target_link_libraries(${name} PRIVATE ${module_targets} ${arg_LIBRARIES}
     anomalyd_test_main anomalyd_flags)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 120)
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600)
 endfunction()
 
 # anomalyd_fuzzer(<name> SOURCE <file> [DEPENDS <modules>])

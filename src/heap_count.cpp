@@ -3,11 +3,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
 #define ANOMALYD_FOREIGN_MALLOC
 #endif
 #endif
@@ -72,24 +74,58 @@ int posix_memalign(void** to, std::size_t alignment, std::size_t size) noexcept 
 
 namespace {
 
-void* counted(std::size_t size, std::size_t alignment) {
+void* counted(std::size_t size, std::size_t alignment) noexcept {
   count();
   // aligned_alloc wants a multiple of the alignment.
+  if (size > SIZE_MAX - alignment) return nullptr;
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
-  void* const at = std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+  return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+}
+
+void* or_throw(void* at) {
   if (at == nullptr) throw std::bad_alloc();
   return at;
 }
 
+constexpr std::size_t kUsual = alignof(std::max_align_t);
+
 }  // namespace
 
-void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
+// All forms: what one of them gives, any other may take back.
+void* operator new(std::size_t size) { return or_throw(counted(size, kUsual)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
+  return or_throw(counted(size, static_cast<std::size_t>(alignment)));
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted(size, kUsual);
+}
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   return counted(size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size) { return operator new(size); }
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return operator new(size, alignment);
+}
+void* operator new[](std::size_t size, const std::nothrow_t& tag) noexcept {
+  return operator new(size, tag);
+}
+void* operator new[](std::size_t size, std::align_val_t alignment,
+                     const std::nothrow_t& tag) noexcept {
+  return operator new(size, alignment, tag);
 }
 void operator delete(void* at) noexcept { std::free(at); }
 void operator delete(void* at, std::size_t) noexcept { std::free(at); }
 void operator delete(void* at, std::align_val_t) noexcept { std::free(at); }
 void operator delete(void* at, std::size_t, std::align_val_t) noexcept { std::free(at); }
+void operator delete(void* at, const std::nothrow_t&) noexcept { std::free(at); }
+void operator delete(void* at, std::align_val_t, const std::nothrow_t&) noexcept { std::free(at); }
+void operator delete[](void* at) noexcept { std::free(at); }
+void operator delete[](void* at, std::size_t) noexcept { std::free(at); }
+void operator delete[](void* at, std::align_val_t) noexcept { std::free(at); }
+void operator delete[](void* at, std::size_t, std::align_val_t) noexcept { std::free(at); }
+void operator delete[](void* at, const std::nothrow_t&) noexcept { std::free(at); }
+void operator delete[](void* at, std::align_val_t, const std::nothrow_t&) noexcept {
+  std::free(at);
+}
 
 #endif

@@ -99,6 +99,15 @@ class Autoencoder final : public Member {
     return why;
   }
 
+  /// Whether a usual window is rebuilt as numbers at all.
+  bool is_finite() const {
+    const std::vector<float> window(static_cast<std::size_t>(plan_.input().size()), 0.0F);
+    Workspaces::Lease workspace(plan_, workspaces_);
+    plan_.run(window, workspace.get());
+    const std::span<const float> rebuilt = plan_.output_of(workspace.get());
+    return std::all_of(rebuilt.begin(), rebuilt.end(), [](float v) { return std::isfinite(v); });
+  }
+
   void save(nn::TensorFile& file) const override {
     network_.save("autoencoder.", file);
     file.tensors["autoencoder.residual"] = {{residual_.usual().size()}, residual_.usual()};
@@ -256,8 +265,12 @@ Result<std::unique_ptr<Member>> load_autoencoder(const MemberFile& file) {
   const Result<ResidualScale> residual =
       load_residual(file.tensors, "autoencoder.residual", channels);
   if (!residual.ok()) return residual.error();
-  return std::unique_ptr<Member>(
-      std::make_unique<Autoencoder>(std::move(network).value(), residual.value()));
+  auto member = std::make_unique<Autoencoder>(std::move(network).value(), residual.value());
+  if (!member->is_finite()) {
+    return Error{ErrorCode::kCorrupt,
+                 "autoencoder: the network does not rebuild a window of zeros"};
+  }
+  return std::unique_ptr<Member>(std::move(member));
 }
 
 }  // namespace anomalyd::detect

@@ -26,7 +26,7 @@ class BatchNorm final : public Layer<Scalar> {
   std::vector<ParameterSpec> parameters() const override { return norm_parameters(channels_); }
   std::vector<BufferSpec> buffers() const override {
     const auto channels = static_cast<std::size_t>(channels_);
-    return {{"mean", {channels}, 0}, {"variance", {channels}, 1}};
+    return {{"mean", {channels}, 0}, {"variance", {channels}, 1, 0}};
   }
   double flops(std::span<const Shape> in) const override {
     return 3 * static_cast<double>(in[0].size());

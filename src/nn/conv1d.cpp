@@ -48,6 +48,15 @@ class Conv1d final : public Layer<Scalar> {
            static_cast<double>(conv1d_length(size_, in[0].samples));
   }
 
+  double working_numbers(std::span<const Shape> in) const override {
+    return static_cast<double>(in[0].samples + 2 * size_.padding) * static_cast<double>(size_.in) +
+           packed_numbers(static_cast<double>(size_.groups),
+                          size_.kernel * (size_.in / size_.groups), size_.out / size_.groups);
+  }
+  double work(std::span<const Shape> in) const override {
+    return flops(in) * idleness(size_.out / size_.groups);
+  }
+
   void begin(const Scalar* weights, Scalar* buffers) const override {
     if (spectral_) spectral_->begin(weights, buffers);
   }

@@ -29,9 +29,9 @@ struct ConvOptions {
 /// Convolution over time, y[t] = b + sum_j x[t * stride + j * dilation - padding] W[j], zeros
 /// outside.
 ///
-/// Shapes    x (n, t * in)  W (kernel, in / groups, out)  b (out)  y (n, t' * out), time-major,
-/// with
-///           t' = (t + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
+/// Shapes    x (n, t * in)  W (kernel, in / groups, out)  b (out)  y (n, t' * out),
+///           time-major, t' = (t + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded
+///           down.
 /// Units     none: x holds normalised numbers.
 /// Errors    kInvalidArgument for sizes out of range, naming them.
 /// Numerics  an output is b, then its products in ascending (j, channel): it does not depend on
@@ -46,9 +46,8 @@ MadeLayer<Scalar> make_conv1d(const ConvSize& size, const ConvOptions& options =
 /// Transposed convolution, the adjoint of conv1d in x: every x[t] adds x[t] W[j] to
 /// y[t * stride + j * dilation - padding], which begins as b.
 ///
-/// Shapes    x (n, t * in)  W (in, kernel, out / groups)  b (out)  y (n, t' * out), time-major,
-/// with
-///           t' = (t - 1) stride + dilation (kernel - 1) + 1 - 2 padding.
+/// Shapes    x (n, t * in)  W (in, kernel, out / groups)  b (out)  y (n, t' * out),
+///           time-major, t' = (t - 1) stride + dilation (kernel - 1) + 1 - 2 padding.
 /// Units     none: x holds normalised numbers.
 /// Errors    kInvalidArgument for sizes out of range, naming them.
 /// Numerics  an output is b, then its products in ascending (t, channel).

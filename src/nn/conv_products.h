@@ -83,8 +83,8 @@ class ScatterProduct {
   Eigen::Index left_ = 0;
 };
 
-/// Each row's (samples, channels) between `left` and `right` rows of zeros: a copy, or z itself when
-/// there are none.
+/// Each row's (samples, channels) between `left` and `right` rows of zeros: a copy, or z itself
+/// when there are none.
 template <class Scalar>
 std::span<const Scalar> pad(Rows<const Scalar> z, Eigen::Index channels, Eigen::Index left,
                             Eigen::Index right, Scratch<Scalar>& scratch);

@@ -51,6 +51,15 @@ Result<Shape> conv_shape(const char* type, const ConvSize& size, Shape in, Index
   return Shape{samples, size.out};
 }
 
+double packed_numbers(double products, Index depth, Index columns) {
+  return products * static_cast<double>(packed_size(depth, columns));
+}
+
+double idleness(Index columns) {
+  if (columns == 1) return 64;  // one output at a time, its terms gathered one by one
+  return columns < 16 ? 16.0 / static_cast<double>(columns) : 1;
+}
+
 Initialiser conv_initialiser(Initialiser::Kind kind, const ConvSize& size) {
   return {kind, 0.02, static_cast<double>(size.kernel * size.in / size.groups),
           static_cast<double>(size.kernel * size.out / size.groups)};

@@ -49,6 +49,19 @@ class ConvTranspose1d final : public Layer<Scalar> {
     return 2 * static_cast<double>(weight_count_) * static_cast<double>(in[0].samples);
   }
 
+  double working_numbers(std::span<const Shape> in) const override {
+    const Index padded =
+        in[0].samples + forward_.left() +
+        forward_.right(in[0].samples, conv_transpose1d_length(size_, in[0].samples));
+    const double products = static_cast<double>(size_.stride) * static_cast<double>(size_.groups);
+    const Index taps = (size_.kernel + size_.stride - 1) / size_.stride;
+    return static_cast<double>(padded) * static_cast<double>(size_.in) +
+           packed_numbers(products, taps * (size_.in / size_.groups), size_.out / size_.groups);
+  }
+  double work(std::span<const Shape> in) const override {
+    return flops(in) * idleness(size_.out / size_.groups);
+  }
+
   void begin(const Scalar* weights, Scalar* buffers) const override {
     if (spectral_) spectral_->begin(weights, buffers);
   }

@@ -51,6 +51,10 @@ class Dense final : public Layer<Scalar> {
     return 2 * static_cast<double>(in_) * static_cast<double>(out_);
   }
 
+  double working_numbers(std::span<const Shape> /*in*/) const override {
+    return packed_numbers(1, in_, out_);
+  }
+
   void begin(const Scalar* weights, Scalar* buffers) const override {
     if (spectral_) spectral_->begin(weights, buffers);
   }

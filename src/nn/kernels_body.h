@@ -58,6 +58,7 @@ template <int kCount>
 #endif
 #if defined(__FMA__)
   if constexpr (kCount == 8) return _mm256_fmadd_ps(a, b, sum);
+  if constexpr (kCount == 4) return _mm_fmadd_ps(a, b, sum);
 #elif defined(__aarch64__)
   if constexpr (kCount == 4) return vfmaq_f32(sum, a, b);
 #else

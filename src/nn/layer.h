@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,7 @@ struct BufferSpec {
   std::string name;
   std::vector<std::size_t> shape;
   double initial = 0;
+  double least = -std::numeric_limits<double>::infinity();  ///< what a file may hold
 };
 
 /// What a layer works out from its weights once a step, before any row passes: packed weights.
@@ -86,8 +88,13 @@ class Layer {
   virtual std::vector<BufferSpec> buffers() const { return {}; }
   /// Numbers a row that forward() hands to backward() beside x and y.
   virtual Eigen::Index kept_size(std::span<const Shape> /*in*/) const { return 0; }
+  /// Numbers that it needs beside x, y, kept and the weights to run one row: padded copies and
+  /// packed weights. For the limits of a network: what a file may ask for.
+  virtual double working_numbers(std::span<const Shape> /*in*/) const { return 0; }
   /// Floating-point operations of one row's forward(); a multiply-add is two.
   virtual double flops(std::span<const Shape> in) const = 0;
+  /// The operations that would take as long in a product that fills the lanes. For the limits.
+  virtual double work(std::span<const Shape> in) const { return flops(in); }
 
   /// Sets buffers that depend on the first weights, once these are drawn.
   virtual void begin(const Scalar* /*weights*/, Scalar* /*buffers*/) const {}

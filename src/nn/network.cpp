@@ -127,8 +127,9 @@ Status Network<Scalar>::build(const Architecture& architecture, double most_numb
     const double before_buffers = load.buffers;
     for (const ParameterSpec& each : node.layer->parameters()) load.weights += count_of(each.shape);
     for (const BufferSpec& each : node.layer->buffers()) load.buffers += count_of(each.shape);
-    load.values += size_of(node.shape) + static_cast<double>(node.kept_size);
-    load.flops += node.layer->flops(read);
+    load.values += size_of(node.shape) + static_cast<double>(node.kept_size) +
+                   node.layer->working_numbers(read);
+    load.flops += node.layer->work(read);
     if (Status status = check_load<Scalar>(load, most_numbers); !status.ok()) {
       return refuse(where + status.error().message);
     }
@@ -154,6 +155,7 @@ template <class Scalar>
 Result<Network<Scalar>> Network<Scalar>::make(const Architecture& architecture, std::uint64_t seed,
                                               double most_numbers) {
   Network network;
+  most_numbers = std::min(most_numbers, static_cast<double>(kMaxParameters));
   if (Status status = network.build(architecture, most_numbers); !status.ok()) {
     return status.error();
   }
@@ -239,7 +241,7 @@ void list_buffers(std::span<const Node<Scalar>> nodes, Numbers* buffers,
     Numbers* at = buffers + node.buffers_at;
     for (const BufferSpec& each : node.layer->buffers()) {
       const auto count = static_cast<std::size_t>(count_of(each.shape));
-      out.push_back({node.name + "." + each.name, each.shape, {at, count}});
+      out.push_back({node.name + "." + each.name, each.shape, {at, count}, each.least});
       at += count;
     }
   }
@@ -303,6 +305,11 @@ Status Network<Scalar>::load(std::string_view prefix, const TensorFile& file) {
       if (!std::isfinite(tensor.values[i])) {
         return Error{ErrorCode::kCorrupt,
                      "tensor \"" + name + "\": value " + std::to_string(i) + " is not finite"};
+      }
+      if (static_cast<double>(tensor.values[i]) < array.least) {
+        return Error{ErrorCode::kCorrupt, "tensor \"" + name + "\": value " + std::to_string(i) +
+                                              " is " + std::to_string(tensor.values[i]) +
+                                              ", expected at least " + std::to_string(array.least)};
       }
       array.values[i] = static_cast<Scalar>(tensor.values[i]);
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@ struct NamedArray {
   std::string name;  ///< "<layer>.weights"
   std::vector<std::size_t> shape;
   std::span<Scalar> values;
+  double least = -std::numeric_limits<double>::infinity();  ///< what a file may hold
 };
 
 /// What a network costs.

@@ -16,7 +16,8 @@ namespace anomalyd::nn {
 /// Numerics  a window's bits depend on it and the weights alone: not on the windows around it, the
 ///           thread, or the instruction set among those with fused multiply-add. Without batch
 ///           norm they are Pass's own in scoring mode; a folded norm rounds otherwise (1e-5).
-///           NaN and Inf in a window stay in that window.
+///           NaN and Inf in a window stay in that window, where they may reach one time step
+///           further than in a Pass.
 /// Cost      run() allocates nothing.
 /// Threads   const and safe to share; each thread has its own Workspace.
 class Plan {

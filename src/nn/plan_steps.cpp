@@ -138,8 +138,8 @@ struct Fusion {
 };
 
 /// Whether one product costs less than one a phase, counting lanes that come to nothing: so it is
-/// where few channels leave most of a panel empty. The bits are the same but for signs of zeros;
-/// with one channel they would not be, Product adds that in another order.
+/// where few channels leave most of a panel empty. The bits of finite numbers are the same but for
+/// signs of zeros; with one channel they would not be, Product adds that in another order.
 bool is_better_fused(const ConvSize& size, Index count) {
   if (size.groups != 1 || size.out == 1 || count % size.stride != 0) return false;
   const Index phases = packed_size(size.kernel, size.out);

@@ -74,8 +74,6 @@ void accumulate_product(Index m, Index k, Index n, const Scalar* a, Index a_row,
   }
 }
 
-template void accumulate_product<float>(Index, Index, Index, const float*, Index, Index,
-                                        const float*, Index, float*, Index);
 template void accumulate_product<double>(Index, Index, Index, const double*, Index, Index,
                                          const double*, Index, double*, Index);
 

@@ -4,7 +4,8 @@
 
 namespace anomalyd::nn {
 
-/// C += A B, where A is read with any strides: the one kernel below all layers.
+/// C += A B of plain strided matrices, for closed forms fitted in double (PCA). Networks have
+/// Product, whose B is packed.
 ///
 /// Shapes    A (m, k): element (i, j) at a[i * a_row + j * a_col]; rows may overlap.
 ///           B (k, n): rows `b_row` apart; rows may overlap. C (m, n): rows `c_row` apart, apart.
@@ -17,9 +18,6 @@ void accumulate_product(Eigen::Index m, Eigen::Index k, Eigen::Index n, const Sc
                         Eigen::Index a_row, Eigen::Index a_col, const Scalar* b, Eigen::Index b_row,
                         Scalar* c, Eigen::Index c_row);
 
-extern template void accumulate_product<float>(Eigen::Index, Eigen::Index, Eigen::Index,
-                                               const float*, Eigen::Index, Eigen::Index,
-                                               const float*, Eigen::Index, float*, Eigen::Index);
 extern template void accumulate_product<double>(Eigen::Index, Eigen::Index, Eigen::Index,
                                                 const double*, Eigen::Index, Eigen::Index,
                                                 const double*, Eigen::Index, double*, Eigen::Index);

@@ -61,7 +61,7 @@ Scalar* take_zeros(const Call<Scalar>& call, Index count) {
 
 /// W, U and both transposed, each packed.
 template <class Scalar>
-void pack_all(const Sizes& sizes, const Scalar* weights, Prepared<Scalar>& prepared) {
+void pack_all(Mode mode, const Sizes& sizes, const Scalar* weights, Prepared<Scalar>& prepared) {
   const Index gates = sizes.gate_values();
   const auto pack_into = [&](std::size_t at, Index depth, Index columns, const Scalar* b, Index row,
                              Index column) {
@@ -72,6 +72,7 @@ void pack_all(const Sizes& sizes, const Scalar* weights, Prepared<Scalar>& prepa
   prepared.packed.resize(4);
   pack_into(0, sizes.in, gates, weights, gates, 1);
   pack_into(1, sizes.out, gates, recurrent, gates, 1);
+  if (mode == Mode::kScoring) return;
   pack_into(2, gates, sizes.in, weights, 1, gates);
   pack_into(3, gates, sizes.out, recurrent, 1, gates);
 }
@@ -244,9 +245,9 @@ class Gru final : public Layer<Scalar> {
     return static_cast<double>(in[0].samples) * static_cast<double>(sizes_.out) *
            (6 * static_cast<double>(sizes_.in + sizes_.out) + 70);
   }
-  void prepare(Mode /*mode*/, const Scalar* weights, Scalar* /*buffers*/,
+  void prepare(Mode mode, const Scalar* weights, Scalar* /*buffers*/,
                Prepared<Scalar>& prepared) const override {
-    pack_all(sizes_, weights, prepared);
+    pack_all(mode, sizes_, weights, prepared);
   }
 
   void forward(const Call<Scalar>& call, In x, Rows<Scalar> y, Rows<Scalar> kept) const override {
@@ -368,9 +369,9 @@ class Lstm final : public Layer<Scalar> {
     return static_cast<double>(in[0].samples) * static_cast<double>(sizes_.out) *
            (8 * static_cast<double>(sizes_.in + sizes_.out) + 120);
   }
-  void prepare(Mode /*mode*/, const Scalar* weights, Scalar* /*buffers*/,
+  void prepare(Mode mode, const Scalar* weights, Scalar* /*buffers*/,
                Prepared<Scalar>& prepared) const override {
-    pack_all(sizes_, weights, prepared);
+    pack_all(mode, sizes_, weights, prepared);
   }
 
   void forward(const Call<Scalar>& call, In x, Rows<Scalar> y, Rows<Scalar> kept) const override {

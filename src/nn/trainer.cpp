@@ -222,8 +222,6 @@ TrainingProgress Trainer::progress() const {
 /// Puts the state to keep into the objective.
 void Trainer::settle() {
   parked_ = copy_state();
-  // Between two checks nobody has looked at the state yet.
-  if (!all_finite(parked_)) parked_ = good_;
   put_state(!best_.empty() && options_.keep_best ? best_ : parked_);
   objective_->finish();
 }
@@ -263,6 +261,11 @@ TrainingReport Trainer::run(const OnProgress& on_progress) {
       report.end = TrainingEnd::kCancelled;
       break;
     }
+  }
+  // Between two checks nobody has looked at the state yet.
+  if (!diverged_ && !all_finite(copy_state())) {
+    roll_back("step " + std::to_string(step_) + ": the state is not finite");
+    if (diverged_) report.end = TrainingEnd::kDiverged;
   }
   settle();
   report.steps = step_;

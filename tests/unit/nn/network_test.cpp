@@ -159,6 +159,9 @@ TEST_CASE("A network refuses tensors that are missing, misshapen or not finite",
   broken.tensors["last.bias"].shape = {1, 5};
   CHECK(message(broken) == "tensor \"last.bias\": shape is [1, 5], expected [5]");
   broken = file;
+  broken.tensors["norm.variance"].values[2] = -1;
+  CHECK(message(broken).find("\"norm.variance\": value 2 is -1.0") != std::string::npos);
+  broken = file;
   broken.tensors["up.bias"].values[1] = std::numeric_limits<float>::infinity();
   CHECK(message(broken) == "tensor \"up.bias\": value 1 is not finite");
 }
@@ -262,6 +265,41 @@ TEST_CASE("Networks that do not fit or are too large are refused before they are
   says(made, "floating-point operations");
   made.layers.clear();
   says(made, "0 layers, expected 1 to 256");
+  // A file of a megabyte whose padding alone would be gigabytes.
+  made.input = {16, 256};
+  made.layers = {conv("padded", "conv1d", 256, 256)};
+  made.layers[0].groups = 256;
+  made.layers[0].kernel = 1024;
+  made.layers[0].dilation = 1024;
+  made.layers[0].padding = 523776;
+  says(made, "layers[0] (padded): more than");
+  made.layers[0].type = "conv_transpose1d";
+  made.layers[0].padding = 0;
+  says(made, "layers[0] (padded): more than");
+  // Millions of packed weights of one number each.
+  made.input = {1, 4096};
+  made.layers[0].groups = 4096;
+  made.layers[0].in = 4096;
+  made.layers[0].out = 4096;
+  made.layers[0].dilation = 1;
+  made.layers[0].stride = 1024;
+  says(made, "layers[0] (padded): more than");
+  // Within the operations, but nearly all lanes idle.
+  made.input = {1000, 4096};
+  made.layers = {conv("idle", "conv1d", 4096, 4096)};
+  made.layers[0].groups = 4096;
+  made.layers[0].kernel = 257;
+  made.layers[0].stride = 1;
+  made.layers[0].padding = 128;
+  says(made, "floating-point operations");
+  // More than a file has, or than any may have.
+  made.input = {1, 64};
+  made.layers = {layer("dense", "dense", 64, 64)};
+  CHECK(Network<float>::make(made, 1, 4160).ok());
+  CHECK_FALSE(Network<float>::make(made, 1, 4159).ok());
+  made.input = {1, 4096};
+  made.layers = {layer("dense", "dense", 4096, 5000)};
+  CHECK_FALSE(Network<float>::make(made, 1, 1e9).ok());
 }
 
 }  // namespace

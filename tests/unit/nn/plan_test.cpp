@@ -59,7 +59,8 @@ double worst_difference(const std::vector<Window>& a, const std::vector<Window>&
   for (std::size_t i = 0; i < a.size(); ++i) {
     REQUIRE(a[i].size() == b[i].size());
     for (std::size_t j = 0; j < a[i].size(); ++j) {
-      worst = std::max(worst, std::abs(double{a[i][j]} - double{b[i][j]}));
+      const double off = std::abs(double{a[i][j]} - double{b[i][j]});
+      worst = off <= worst ? worst : off;  // so that NaN shows
       size = std::max(size, std::abs(double{b[i][j]}));
     }
   }

@@ -13,16 +13,16 @@ TEST_CASE("accumulate_product adds each product in ascending k, whatever the til
   for (const Eigen::Index m : {1, 3, 4, 7}) {
     for (const Eigen::Index n : {1, 7, 8, 19}) {
       const Eigen::Index k = 11;
-      const Matrix<float> a = random_matrix<float>(m, k, 1);
-      const Matrix<float> b = random_matrix<float>(k, n, 2);
-      Matrix<float> expected = random_matrix<float>(m, n, 3);
-      Matrix<float> c = expected;
-      accumulate_product<float>(m, k, n, a.data(), k, 1, b.data(), n, c.data(), n);
+      const Matrix<double> a = random_matrix<double>(m, k, 1);
+      const Matrix<double> b = random_matrix<double>(k, n, 2);
+      Matrix<double> expected = random_matrix<double>(m, n, 3);
+      Matrix<double> c = expected;
+      accumulate_product<double>(m, k, n, a.data(), k, 1, b.data(), n, c.data(), n);
       for (Eigen::Index i = 0; i < m; ++i) {
         for (Eigen::Index j = 0; j < n; ++j) {
-          float sum = expected(i, j);
+          double sum = expected(i, j);
           for (Eigen::Index l = 0; l < k; ++l) {
-            const float product = a(i, l) * b(l, j);
+            const double product = a(i, l) * b(l, j);
             sum += product;
           }
           expected(i, j) = sum;
@@ -52,18 +52,18 @@ TEST_CASE("accumulate_product gives the same bits for memory of any alignment",
   constexpr Eigen::Index m = 6;
   constexpr Eigen::Index k = 13;
   constexpr Eigen::Index n = 18;
-  const Matrix<float> a = random_matrix<float>(m, k, 4);
-  const Matrix<float> b = random_matrix<float>(k, n, 5);
-  Matrix<float> aligned = Matrix<float>::Zero(m, n);
-  accumulate_product<float>(m, k, n, a.data(), k, 1, b.data(), n, aligned.data(), n);
+  const Matrix<double> a = random_matrix<double>(m, k, 4);
+  const Matrix<double> b = random_matrix<double>(k, n, 5);
+  Matrix<double> aligned = Matrix<double>::Zero(m, n);
+  accumulate_product<double>(m, k, n, a.data(), k, 1, b.data(), n, aligned.data(), n);
   for (std::size_t shift = 1; shift < 8; ++shift) {
-    std::vector<float> moved_a(m * k + shift);
-    std::vector<float> moved_b(k * n + shift);
-    std::vector<float> moved_c(m * n + shift, 0.0F);
+    std::vector<double> moved_a(m * k + shift);
+    std::vector<double> moved_b(k * n + shift);
+    std::vector<double> moved_c(m * n + shift, 0.0F);
     std::copy_n(a.data(), m * k, moved_a.data() + shift);
     std::copy_n(b.data(), k * n, moved_b.data() + shift);
-    accumulate_product<float>(m, k, n, moved_a.data() + shift, k, 1, moved_b.data() + shift, n,
-                              moved_c.data() + shift, n);
+    accumulate_product<double>(m, k, n, moved_a.data() + shift, k, 1, moved_b.data() + shift, n,
+                               moved_c.data() + shift, n);
     CHECK(std::equal(aligned.data(), aligned.data() + m * n, moved_c.data() + shift));
   }
 }

@@ -328,8 +328,36 @@ TEST_CASE("A state that goes bad between two checks is not what a budget leaves"
   options.keep_best = false;
   const TrainingReport report = bench.run(options);
   CHECK(report.end == TrainingEnd::kBudget);
-  CHECK(report.steps == 7);
+  CHECK(report.steps == 5);
   CHECK(bench.objective.weight[0] == good);
+  REQUIRE(report.rollbacks.size() == 1);
+  CHECK(report.rollbacks[0] == "step 7: the state is not finite");
+}
+
+TEST_CASE("A run that was stopped on a bad state goes on as one that was not", "[nn][trainer]") {
+  const auto spoil = [](MeanObjective& objective) {
+    if (objective.batches.size() == 7) objective.weight[0] = HUGE_VALF;
+  };
+  Bench whole(8);
+  whole.objective.after_step = spoil;
+  const TrainingReport expected = whole.run(steps_of(20, 5));
+  REQUIRE(expected.rollbacks.size() == 1);
+
+  Bench stopped(8);
+  stopped.objective.after_step = spoil;
+  TrainingOptions options = steps_of(20, 5);
+  options.budget = milliseconds(70);
+  auto first = Trainer::make(stopped.objective, options, stopped.clock).value();
+  first.run();
+  const auto saved = first.checkpoint();
+  REQUIRE(saved.ok());
+  Bench resumed(8);
+  auto second = Trainer::make(resumed.objective, steps_of(20, 5), resumed.clock).value();
+  if (Status status = second.resume(saved.value()); !status.ok()) FAIL(status.error().message);
+  const TrainingReport report = second.run();
+  CHECK(report.rate_scale == expected.rate_scale);
+  CHECK(report.steps == expected.steps);
+  CHECK(resumed.objective.weight == whole.objective.weight);
 }
 
 TEST_CASE("A rate that is too high is lowered until the loss falls", "[nn][trainer]") {
