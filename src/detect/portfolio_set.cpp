@@ -10,16 +10,15 @@ namespace {
 using std::string_view_literals::operator""sv;
 
 constexpr std::array kTinyMembers{"state"sv, "level"sv, "ridge-short"sv, "spike"sv};
-constexpr std::array kStandardMembers{"state"sv,     "profile-64"sv,  "ridge"sv,
-                                      "subspace"sv,  "profile-48"sv,  "level"sv,
-                                      "templates"sv, "ridge-short"sv, "seasonal"sv};
+constexpr std::array kStandardMembers{"state"sv, "profile-64"sv, "ridge"sv,     "profile-96"sv,
+                                      "level"sv, "profile-48"sv, "templates"sv, "ridge-short"sv};
 constexpr std::array kFullMembers{
-    "state"sv,      "profile-64"sv, "ridge"sv,      "subspace"sv,   "profile-48"sv,
-    "level"sv,      "templates"sv,  "seasonal"sv,   "profile-96"sv, "ridge-short"sv,
-    "profile-32"sv, "spike"sv,      "polynomial"sv, "spectral"sv,   "half-space-trees"sv};
+    "state"sv,      "profile-64"sv, "ridge"sv,       "profile-96"sv, "level"sv,
+    "profile-48"sv, "templates"sv,  "ridge-short"sv, "subspace"sv,   "seasonal"sv,
+    "profile-32"sv, "spike"sv,      "polynomial"sv,  "spectral"sv,   "half-space-trees"sv};
 
 constexpr std::array<Preset, 3> kPresets{{
-    {"portfolio", kStandardMembers, {4096, 48, 512, 32}, 240UL << 10U, 150'000, 16384, true},
+    {"portfolio", kStandardMembers, {3584, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
     {"portfolio-full", kFullMembers, {8192, 96, 2048, 64}, 2UL << 20U, 1'000'000, 32768, true},
     {"portfolio-tiny", kTinyMembers, {0, 8, 64, 8}, 7UL << 10U, 1200, 2048, false},
 }};
