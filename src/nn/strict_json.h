@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 
-// For the .cpp files of nn and detect only: nlohmann stays out of public headers.
+// For the .cpp files of nn, detect and evaluate only: nlohmann stays out of public headers.
 
 namespace anomalyd::nn {
 
