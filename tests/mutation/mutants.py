@@ -127,7 +127,7 @@ MUTANTS = [
     (BATCH_NORM, "if (call.mode == Mode::kTraining) {\n        mean[c]", "if (true) {\n        mean[c]"),
     (BATCH_NORM, "gradient[c] += static_cast<Scalar>(call.gradient_sums[channels_ + c]);",
      "gradient[c] += static_cast<Scalar>(call.gradient_sums[c]);"),
-    (BATCH_NORM, "{\"variance\", {channels}, 1}", "{\"variance\", {channels}, 0}"),
+    (BATCH_NORM, "{\"variance\", {channels}, 1", "{\"variance\", {channels}, 0"),
     (BATCH_NORM, "sums[2 * channels_] += static_cast<double>(steps);",
      "sums[2 * channels_] = static_cast<double>(steps);"),
 
