@@ -13,7 +13,8 @@ namespace anomalyd::nn {
 ///
 /// Shapes    W (rows, columns), a row-major; u (columns), v (rows): buffers "u" and "v".
 /// Numerics  in double whatever the Scalar. A matrix of zeros has sigma 1e-12.
-/// Source    Miyato et al. 2018, algorithm 1; torch.nn.utils.parametrizations.spectral_norm.
+/// Source    Miyato et al. 2018, algorithm 1, which begins with v as torch.nn.utils.spectral_norm
+/// does.
 template <class Scalar>
 class SpectralNorm {
  public:

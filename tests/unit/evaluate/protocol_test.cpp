@@ -135,7 +135,7 @@ TEST_CASE("NAB: windows are rows, probation is not judged", "[evaluate][nab]") {
   make_folder(folder, "labels");
   std::string text = "timestamp,value\n";
   for (int i = 0; i < 100; ++i) {
-    char line[40];
+    char line[80];
     std::snprintf(line, sizeof line, "2014-04-01 %02d:%02d:00,%d\n", i / 12, i % 12 * 5, i);
     text += line;
   }
