@@ -249,9 +249,10 @@ ChannelAffine channel_affine(const LayerSpec& spec, const float* weights, const 
   const float* bias = weights + spec.in;
   const float* variance = buffers + spec.in;
   for (Index c = 0; c < spec.in; ++c) {
-    const double scale = double{weights[c]} / std::sqrt(double{variance[c]} + spec.epsilon);
+    const double scale = static_cast<double>(weights[c]) /
+                         std::sqrt(static_cast<double>(variance[c]) + spec.epsilon);
     affine.scale.push_back(scale);
-    affine.shift.push_back(double{bias[c]} - double{buffers[c]} * scale);
+    affine.shift.push_back(static_cast<double>(bias[c]) - static_cast<double>(buffers[c]) * scale);
   }
   return affine;
 }
@@ -302,7 +303,7 @@ void Linear::fold_before(const ChannelAffine& norm) {
   std::vector<double> moved(bias_.begin(), bias_.end());
   for (Index i = 0; i < static_cast<Index>(weights_.size()); ++i) {
     const std::size_t channel = count_of(in_channel(i) % channels);
-    const double weight = double{weights_[count_of(i)]};
+    const double weight = static_cast<double>(weights_[count_of(i)]);
     moved[count_of(out_channel(i))] += norm.shift[channel] * weight;
     weights_[count_of(i)] = static_cast<float>(norm.scale[channel] * weight);
   }
@@ -314,12 +315,14 @@ void Linear::fold_behind(const ChannelAffine& norm) {
   const auto channels = static_cast<Index>(norm.scale.size());
   for (Index i = 0; i < static_cast<Index>(weights_.size()); ++i) {
     float& weight = weights_[count_of(i)];
-    weight = static_cast<float>(double{weight} * norm.scale[count_of(out_channel(i) % channels)]);
+    weight = static_cast<float>(static_cast<double>(weight) *
+                                norm.scale[count_of(out_channel(i) % channels)]);
   }
   for (Index i = 0; i < static_cast<Index>(bias_.size()); ++i) {
     float& bias = bias_[count_of(i)];
     const std::size_t channel = count_of(i % channels);
-    bias = static_cast<float>(double{bias} * norm.scale[channel] + norm.shift[channel]);
+    bias =
+        static_cast<float>(static_cast<double>(bias) * norm.scale[channel] + norm.shift[channel]);
   }
 }
 
