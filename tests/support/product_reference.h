@@ -88,16 +88,18 @@ struct ProductCase {
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
       for (std::ptrdiff_t j = 0; j < columns; ++j) {
         Number& out = result[static_cast<std::size_t>(i * (columns + c_gap) + j)];
-        const Number start = with_bias ? Number{bias[static_cast<std::size_t>(j)]} : out;
+        const Number start =
+            with_bias ? static_cast<Number>(bias[static_cast<std::size_t>(j)]) : out;
         std::array<Number, 16> sums{};
         if (columns > 1) sums[0] = start;
         std::ptrdiff_t k = 0;
         for (std::ptrdiff_t s = 0; s < segments; ++s) {
           for (std::ptrdiff_t d = 0; d < depth; ++d, ++k) {
             Number& sum = sums[columns > 1 ? 0 : static_cast<std::size_t>(k % 16)];
-            sum = std::fma(
-                Number{a[static_cast<std::size_t>(i * a_row + s * a_segment + d * a_depth)]},
-                Number{b[static_cast<std::size_t>(k * columns + j)]}, sum);
+            sum =
+                std::fma(static_cast<Number>(
+                             a[static_cast<std::size_t>(i * a_row + s * a_segment + d * a_depth)]),
+                         static_cast<Number>(b[static_cast<std::size_t>(k * columns + j)]), sum);
           }
         }
         Number value = sums[0];
@@ -107,7 +109,7 @@ struct ProductCase {
           }
           value = sums[0] + start;
         }
-        out = value > 0 ? value : value * Number{slope};
+        out = value > 0 ? value : value * static_cast<Number>(slope);
       }
     }
     return result;
