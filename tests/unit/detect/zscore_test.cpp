@@ -199,8 +199,9 @@ TEST_CASE("A detector without a file is refused when it cannot be", "[detect][zs
   };
   DetectorInfo info = zscore_info();
   info.kind = "gan";
-  CHECK(refusal(info) == "detector: unknown kind \"gan\", known: autoencoder, pca, portfolio, "
-                         "portfolio-full, portfolio-tiny, zscore");
+  CHECK(refusal(info) ==
+        "detector: unknown kind \"gan\", known: autoencoder, pca, portfolio, "
+        "portfolio-full, portfolio-tiny, zscore");
   info.kind = "autoencoder";
   CHECK(refusal(info).find("needs a trained file; without one: portfolio") != std::string::npos);
   info = zscore_info(39);
