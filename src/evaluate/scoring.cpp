@@ -8,6 +8,7 @@
 
 #include "base/sample_batch.h"
 #include "detect/fit.h"
+#include "detect/normaliser.h"
 #include "stream/domain.h"
 #include "stream/shard_streams.h"
 #include "stream/windower.h"
@@ -25,8 +26,6 @@ constexpr std::size_t kMaxWindowValues = 1024;
 // A fit needs gaps of a window between its parts that are at most a twentieth of the whole.
 constexpr std::size_t kTrainOverWindow = 24;
 constexpr std::size_t kTrainOverHop = 1000;
-// An online kind may pass over three windows for each one that teaches it (detect::ScaleLearner).
-constexpr std::size_t kPassedOver = 4;
 constexpr std::size_t kMinLearnWindows = 40;
 // What a stream that is to learn from other recordings is shown of them at most.
 constexpr std::size_t kMaxLeadInRows = 100'000;
@@ -271,6 +270,24 @@ void fill_unscored(SampleScores& result) {
   }
 }
 
+/// The longest span, in eighths of the windows, that a stream has learned by the last of them: not
+/// every window teaches.
+std::size_t span_within(const nn::Matrix<float>& windows, std::size_t channels) {
+  const auto count = static_cast<std::size_t>(windows.rows());
+  for (std::size_t eighths = 8; eighths > 2; --eighths) {
+    const std::size_t span = std::max(kMinLearnWindows, count * eighths / 8);
+    detect::ScaleLearner learner(channels, span);
+    std::size_t taught = 0;
+    for (Eigen::Index row = 0; row < windows.rows(); ++row) {
+      const std::span<const float> window(windows.data() + row * windows.cols(),
+                                          static_cast<std::size_t>(windows.cols()));
+      if (learner.take(window)) ++taught;
+    }
+    if (taught >= span) return span;
+  }
+  return std::max(kMinLearnWindows, count / 4);
+}
+
 }  // namespace
 
 std::string_view to_text(Mode mode) {
@@ -340,9 +357,13 @@ Result<LearnedDetector> learn(const std::string& kind, const std::vector<const S
   info.seed = options.seed;
   if (is_online(kind)) {
     info.normaliser = detect::NormaliserKind::kStream;
-    const std::size_t windows =
-        longest < learned.size.window ? 0 : (longest - learned.size.window) / learned.size.hop + 1;
-    info.learn_windows = std::max(kMinLearnWindows, windows / kPassedOver);
+    const auto largest =
+        static_cast<std::size_t>(std::max_element(rows.begin(), rows.end()) - rows.begin());
+    const std::size_t seen =
+        material.size() == 1 ? rows[largest] : std::min(rows[largest], kMaxLeadInRows);
+    const auto windows = cut(*material[largest], seen, learned);
+    if (!windows.ok()) return windows.error();
+    info.learn_windows = span_within(windows.value(), learned.channels.size());
     auto made = detect::make_online_detector(info);
     if (!made.ok()) return made.error();
     learned.detector = std::move(made).value();
