@@ -65,13 +65,7 @@ class Conv1d final : public Layer<Scalar> {
                Prepared<Scalar>& prepared) const override {
     const auto groups = static_cast<std::size_t>(size_.groups);
     prepared.packed.resize(groups + backward_.packed_buffers() + 1);
-    if (spectral_) {
-      if (mode == Mode::kTraining) spectral_->iterate(weights, buffers);
-      Buffer<Scalar>& divided = prepared.packed.back();
-      divided.resize(static_cast<std::size_t>(weight_count_));
-      spectral_->divide(weights, buffers, divided.data());
-      weights = divided.data();
-    }
+    if (spectral_) weights = spectral_->prepare(mode, weights, buffers, prepared.packed.back());
     forward_.pack(weights, prepared.scratch, prepared.packed, 0);
     if (mode == Mode::kTraining) backward_.pack(weights, prepared.scratch, prepared.packed, groups);
   }

@@ -70,13 +70,7 @@ class ConvTranspose1d final : public Layer<Scalar> {
                Prepared<Scalar>& prepared) const override {
     const std::size_t phases = forward_.packed_buffers();
     prepared.packed.resize(phases + static_cast<std::size_t>(size_.groups) + 1);
-    if (spectral_) {
-      if (mode == Mode::kTraining) spectral_->iterate(weights, buffers);
-      Buffer<Scalar>& divided = prepared.packed.back();
-      divided.resize(static_cast<std::size_t>(weight_count_));
-      spectral_->divide(weights, buffers, divided.data());
-      weights = divided.data();
-    }
+    if (spectral_) weights = spectral_->prepare(mode, weights, buffers, prepared.packed.back());
     forward_.pack(weights, prepared.scratch, prepared.packed, 0);
     if (mode == Mode::kTraining) backward_.pack(weights, prepared.scratch, prepared.packed, phases);
   }

@@ -62,12 +62,7 @@ class Dense final : public Layer<Scalar> {
   void prepare(Mode mode, const Scalar* weights, Scalar* buffers,
                Prepared<Scalar>& prepared) const override {
     prepared.packed.resize(3);
-    if (spectral_) {
-      if (mode == Mode::kTraining) spectral_->iterate(weights, buffers);
-      prepared.packed[2].resize(count_of(in_ * out_));
-      spectral_->divide(weights, buffers, prepared.packed[2].data());
-      weights = prepared.packed[2].data();
-    }
+    if (spectral_) weights = spectral_->prepare(mode, weights, buffers, prepared.packed[2]);
     prepared.packed[0].resize(count_of(packed_size(in_, out_)));
     pack<Scalar>(in_, out_, weights, out_, 1, prepared.packed[0].data());
     if (mode == Mode::kScoring) return;

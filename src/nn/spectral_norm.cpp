@@ -68,6 +68,15 @@ double SpectralNorm<Scalar>::sigma(const Scalar* weights, const Scalar* buffers)
 }
 
 template <class Scalar>
+const Scalar* SpectralNorm<Scalar>::prepare(Mode mode, const Scalar* weights, Scalar* buffers,
+                                            Buffer<Scalar>& divided) const {
+  if (mode == Mode::kTraining) iterate(weights, buffers);
+  divided.resize(static_cast<std::size_t>(rows_ * columns_));
+  divide(weights, buffers, divided.data());
+  return divided.data();
+}
+
+template <class Scalar>
 void SpectralNorm<Scalar>::divide(const Scalar* weights, const Scalar* buffers,
                                   Scalar* divided) const {
   const auto inverse = static_cast<Scalar>(1 / sigma(weights, buffers));

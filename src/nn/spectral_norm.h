@@ -27,6 +27,9 @@ class SpectralNorm {
   void iterate(const Scalar* weights, Scalar* buffers) const;
   /// Writes W / sigma.
   void divide(const Scalar* weights, const Scalar* buffers, Scalar* divided) const;
+  /// W / sigma, written into `divided`, in training after iterate().
+  const Scalar* prepare(Mode mode, const Scalar* weights, Scalar* buffers,
+                        Buffer<Scalar>& divided) const;
   /// Makes of G = dL/dW' the gradient dL/dW = (G - (sum of G W') v u') / sigma, in place.
   void finish_gradient(const Scalar* weights, const Scalar* buffers, Scalar* gradient) const;
 
