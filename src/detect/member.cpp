@@ -7,10 +7,10 @@ namespace {
 
 constexpr std::array<MemberRow, 6> kRows{{
     {{"autoencoder", true, false}, fit_autoencoder, load_autoencoder, nullptr},
+    {{"full", false, true}, nullptr, nullptr, nullptr, make_portfolio},
     {{"pca", true, false}, fit_pca, load_pca, nullptr},
-    {{"portfolio", false, true}, nullptr, nullptr, nullptr, make_portfolio},
-    {{"portfolio-full", false, true}, nullptr, nullptr, nullptr, make_portfolio},
-    {{"portfolio-tiny", false, true}, nullptr, nullptr, nullptr, make_portfolio},
+    {{"standard", false, true}, nullptr, nullptr, nullptr, make_portfolio},
+    {{"tiny", false, true}, nullptr, nullptr, nullptr, make_portfolio},
     {{"zscore", false, true}, nullptr, nullptr, make_online_zscore},
 }};
 

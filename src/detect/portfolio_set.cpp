@@ -18,9 +18,9 @@ constexpr std::array kFullMembers{
     "profile-32"sv, "spike"sv,      "polynomial"sv,  "spectral"sv,   "half-space-trees"sv};
 
 constexpr std::array<Preset, 3> kPresets{{
-    {"portfolio", kStandardMembers, {3584, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
-    {"portfolio-full", kFullMembers, {8192, 96, 2048, 64}, 2UL << 20U, 1'000'000, 32768, true},
-    {"portfolio-tiny", kTinyMembers, {0, 8, 64, 8}, 7UL << 10U, 1200, 2048, false},
+    {"standard", kStandardMembers, {3584, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
+    {"full", kFullMembers, {8192, 96, 2048, 64}, 2UL << 20U, 1'000'000, 32768, true},
+    {"tiny", kTinyMembers, {0, 8, 64, 8}, 7UL << 10U, 1200, 2048, false},
 }};
 
 std::size_t context_of(std::span<const MemberSet::Slot> slots) {

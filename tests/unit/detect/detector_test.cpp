@@ -184,8 +184,8 @@ TEST_CASE("Every kind is in the table", "[detect]") {
              (kind.online ? " online" : "") + "; ";
   }
   CHECK(names ==
-        "autoencoder trained; pca trained; portfolio online; portfolio-full online; "
-        "portfolio-tiny online; zscore online; ");
+        "autoencoder trained; full online; pca trained; standard online; tiny online; "
+        "zscore online; ");
 }
 
 }  // namespace

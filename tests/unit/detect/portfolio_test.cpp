@@ -11,9 +11,9 @@
 namespace anomalyd::detect {
 namespace {
 
-const std::vector<std::string> kKinds{"portfolio", "portfolio-full", "portfolio-tiny"};
+const std::vector<std::string> kKinds{"standard", "full", "tiny"};
 
-DetectorInfo portfolio_info(const std::string& kind = "portfolio",
+DetectorInfo portfolio_info(const std::string& kind = "standard",
                             std::size_t learn_windows = 120) {
   DetectorInfo info;
   info.kind = kind;
@@ -122,7 +122,7 @@ TEST_CASE("A portfolio's scores are the same bits again, and do not depend on ot
 
 TEST_CASE("A portfolio follows the signal while an alert is open and learns nothing of it",
           "[detect][portfolio][freeze]") {
-  const auto detector = make_online_detector(portfolio_info("portfolio", 300)).value();
+  const auto detector = make_online_detector(portfolio_info("standard", 300)).value();
   const auto all = with_fault(1200, Fault::kBroadband, 320, 1100);
   StreamState state = learned(*detector, all.topRows(300));
   StreamState taught = learned(*detector, all.topRows(300));
@@ -200,7 +200,7 @@ TEST_CASE("A portfolio is not upset by a constant channel, by silence or by wild
 }
 
 TEST_CASE("A portfolio says which channel it was", "[detect][portfolio][explain]") {
-  const auto detector = make_online_detector(portfolio_info("portfolio", 300)).value();
+  const auto detector = make_online_detector(portfolio_info("standard", 300)).value();
   auto all = machine(500, 32, 5);
   StreamState state = learned(*detector, all.topRows(300));
   follow(*detector, state, all.middleRows(300, 100));
@@ -225,11 +225,11 @@ TEST_CASE("A learned stream holds no more than its preset allows, for ever",
     std::string kind;
     std::size_t bytes;
   };
-  for (const Most& most : {Most{"portfolio", 256U << 10U}, Most{"portfolio-full", 2304U << 10U},
-                           Most{"portfolio-tiny", 8U << 10U}}) {
+  for (const Most& most : {Most{"standard", 256U << 10U}, Most{"full", 2304U << 10U},
+                           Most{"tiny", 8U << 10U}}) {
     CAPTURE(most.kind);
     for (const std::size_t channels : {std::size_t{1}, std::size_t{3}, std::size_t{8}}) {
-      if (most.kind == "portfolio-tiny" && channels > 1) continue;  // what the target is stated for
+      if (most.kind == "tiny" && channels > 1) continue;  // what the target is stated for
       CAPTURE(channels);
       const auto detector = make_online_detector(portfolio_info(most.kind)).value();
       StreamState state = detector->start(channels);
@@ -253,7 +253,7 @@ TEST_CASE("A learned stream holds no more than its preset allows, for ever",
 
 TEST_CASE("A learning span is kept within bounds, and silence does not fill it",
           "[detect][portfolio][cost]") {
-  const auto detector = make_online_detector(portfolio_info("portfolio-tiny", 1000)).value();
+  const auto detector = make_online_detector(portfolio_info("tiny", 1000)).value();
   StreamState state = detector->start(1);
   std::mt19937_64 bits(2);
   nn::Matrix<float> window = nn::Matrix<float>::Zero(1, 32);
@@ -350,7 +350,7 @@ TEST_CASE("Each kind of injection changes its samples and no others, by hand",
 TEST_CASE("The chooser gives more weight to members that find what was put in",
           "[detect][portfolio][choose]") {
   const Recording span = two_waves(4000, 5);
-  const LearnedPortfolio learned = learn_portfolio(*find_preset("portfolio"), span, 16).value();
+  const LearnedPortfolio learned = learn_portfolio(*find_preset("standard"), span, 16).value();
   double most = 0;
   double least = 1;
   for (const MemberSet::Slot& slot : learned.members.slots()) {
@@ -364,7 +364,7 @@ TEST_CASE("The chooser gives more weight to members that find what was put in",
   CHECK(least < 0.9);
   // Too short a span to put anything into: all count alike.
   const LearnedPortfolio brief =
-      learn_portfolio(*find_preset("portfolio"), two_waves(600, 5), 8).value();
+      learn_portfolio(*find_preset("standard"), two_waves(600, 5), 8).value();
   for (const MemberSet::Slot& slot : brief.members.slots()) {
     CHECK((slot.weight == 1.0F || slot.weight == 0.0F));
   }

@@ -200,10 +200,10 @@ TEST_CASE("A detector without a file is refused when it cannot be", "[detect][zs
   DetectorInfo info = zscore_info();
   info.kind = "gan";
   CHECK(refusal(info) ==
-        "detector: unknown kind \"gan\", known: autoencoder, pca, portfolio, "
-        "portfolio-full, portfolio-tiny, zscore");
+        "detector: unknown kind \"gan\", known: autoencoder, full, pca, standard, "
+        "tiny, zscore");
   info.kind = "autoencoder";
-  CHECK(refusal(info).find("needs a trained file; without one: portfolio") != std::string::npos);
+  CHECK(refusal(info).find("needs a trained file; without one: full") != std::string::npos);
   info = zscore_info(39);
   CHECK(refusal(info).find("at least 40") != std::string::npos);
   info = zscore_info();

@@ -84,7 +84,7 @@ void run(const std::string& kind, int batch_samples, int streams, Log& log) {
 
 TEST_CASE("A portfolio's scores do not depend on how samples came in or who came along",
           "[stream][following][batch-invariance]") {
-  for (const std::string kind : {"portfolio", "portfolio-tiny"}) {
+  for (const std::string kind : {"standard", "tiny"}) {
     CAPTURE(kind);
     Log large;
     Log small;
@@ -103,7 +103,7 @@ TEST_CASE("A portfolio's scores do not depend on how samples came in or who came
 TEST_CASE("A portfolio's alert names its fault, and a gap upsets nobody",
           "[stream][following][alerts]") {
   Log log;
-  run("portfolio", 500, 3, log);
+  run("standard", 500, 3, log);
   CHECK(log.last.stream.text() == "s1");
   CHECK(log.last.start >= 1960 * 10 * kMs);
   CHECK(log.last.start <= 2100 * 10 * kMs);
