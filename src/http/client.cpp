@@ -1,11 +1,16 @@
 #include "http/client.h"
 
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
@@ -13,6 +18,7 @@
 #include <charconv>
 #include <optional>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "http/read_buffer.h"
 
@@ -81,23 +87,29 @@ struct Origin {
   std::string host;       ///< a name or an address, without brackets
   std::string port;       ///< digits
   std::string authority;  ///< as in the Host field
+  bool is_tls = false;
+  std::string url() const { return (is_tls ? "https://" : "http://") + authority; }
 };
 
 Result<Origin> parse_url(std::string_view url) {
   const auto refuse = [&](const std::string& what) {
     return Error{ErrorCode::kInvalidArgument, "url '" + std::string(url) + "': " + what};
   };
-  constexpr std::string_view kScheme = "http://";
-  if (url.substr(0, kScheme.size()) != kScheme) return refuse("expected http://host[:port]");
-  std::string_view rest = url.substr(kScheme.size());
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
+  Origin origin;
+  origin.is_tls = url.starts_with(kTls);
+  if (!origin.is_tls && !url.starts_with(kPlain)) {
+    return refuse("expected http://host[:port] or https://host[:port]");
+  }
+  std::string_view rest = url.substr(origin.is_tls ? kTls.size() : kPlain.size());
   if (!rest.empty() && rest.back() == '/') rest.remove_suffix(1);
   const bool is_plain = std::all_of(rest.begin(), rest.end(), [](char c) {
     return c > ' ' && c < 0x7f && std::string_view("/?#@\\\"<>").find(c) == std::string_view::npos;
   });
   if (!is_plain) return refuse("expected http://host[:port] and nothing behind it");
 
-  Origin origin;
-  origin.port = "80";
+  origin.port = origin.is_tls ? "443" : "80";
   origin.authority = std::string(rest);
   std::string_view port;
   if (!rest.empty() && rest.front() == '[') {
@@ -128,8 +140,12 @@ bool is_header_text(std::string_view text) {
 
 class ClientImpl final : public Client {
  public:
-  ClientImpl(Origin origin, std::chrono::milliseconds timeout)
-      : origin_(std::move(origin)), timeout_(timeout), resolver_(io_), socket_(io_) {}
+  ClientImpl(Origin origin, ClientOptions options, std::shared_ptr<const TlsContext> tls)
+      : origin_(std::move(origin)),
+        options_(std::move(options)),
+        tls_(std::move(tls)),
+        resolver_(io_),
+        socket_(io_) {}
 
   Result<Response> send(std::string_view method, std::string_view target, std::string_view body,
                         std::string_view content_type,
@@ -140,16 +156,25 @@ class ClientImpl final : public Client {
   template <class Start>
   Failure wait(const Start& start);
   Failure connect();
+  /// Agrees on TLS with the server that the socket is connected to, and that it is the right one.
+  Failure shake_hands();
+  template <class Buffers, class Handler>
+  void write(const Buffers& buffers, Handler handler);
+  template <class Handler>
+  void read(net::mutable_buffer room, Handler handler);
   /// One request and its answer. `has_answer` tells whether any byte of an answer came.
   Failure exchange(std::string_view head, std::string_view body, bool is_head, Response& response,
                    bool& has_answer);
   void close();
 
   const Origin origin_;
-  const std::chrono::milliseconds timeout_;
+  const ClientOptions options_;
+  const std::shared_ptr<const TlsContext> tls_;  // null: plain HTTP
   net::io_context io_;
   tcp::resolver resolver_;
   tcp::socket socket_;
+  std::optional<net::ssl::stream<tcp::socket&>> secure_;  // over socket_, once connected
+  std::string refusal_;                                   // why the last handshake did not do
   ReadBuffer buffer_;
   std::chrono::steady_clock::time_point deadline_;
 };
@@ -176,8 +201,50 @@ void ClientImpl::close() {
   buffer_ = {};
 }
 
+Failure ClientImpl::shake_hands() {
+  SSL* ssl = SSL_new(tls_->native());
+  ANOMALYD_CHECK(ssl != nullptr, "memory for a TLS connection");
+  secure_.emplace(socket_, ssl);
+  Failure no_address;
+  net::ip::make_address(origin_.host, no_address);
+  if (no_address) {
+    // What the macro SSL_set_tlsext_host_name() stands for, without its C cast.
+    SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+             const_cast<char*>(origin_.host.c_str()));
+    SSL_set1_host(ssl, origin_.host.c_str());
+  } else {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), origin_.host.c_str());
+  }
+  const Failure failure =
+      wait([&](auto handler) { secure_->async_handshake(net::ssl::stream_base::client, handler); });
+  if (const long verified = SSL_get_verify_result(ssl); failure && verified != X509_V_OK) {
+    refusal_ = std::string("its certificate: ") + X509_verify_cert_error_string(verified);
+  }
+  return failure;
+}
+
+template <class Buffers, class Handler>
+void ClientImpl::write(const Buffers& buffers, Handler handler) {
+  if (secure_) {
+    net::async_write(*secure_, buffers, handler);
+  } else {
+    net::async_write(socket_, buffers, handler);
+  }
+}
+
+template <class Handler>
+void ClientImpl::read(net::mutable_buffer room, Handler handler) {
+  if (secure_) {
+    secure_->async_read_some(room, handler);
+  } else {
+    socket_.async_read_some(room, handler);
+  }
+}
+
 Failure ClientImpl::connect() {
   close();
+  secure_.reset();
+  refusal_.clear();
   tcp::resolver::results_type found;
   if (const Failure failure = wait([&](auto handler) {
         resolver_.async_resolve(
@@ -194,14 +261,14 @@ Failure ClientImpl::connect() {
     Failure ignored;
     socket_.set_option(tcp::no_delay(true), ignored);
   }
-  return failure;
+  return failure || tls_ == nullptr ? failure : shake_hands();
 }
 
 Failure ClientImpl::exchange(std::string_view head, std::string_view body, bool is_head,
                              Response& response, bool& has_answer) {
   const std::array<net::const_buffer, 2> out{net::buffer(head.data(), head.size()),
                                              net::buffer(body.data(), body.size())};
-  const Failure sent = wait([&](auto handler) { net::async_write(socket_, out, handler); });
+  const Failure sent = wait([&](auto handler) { write(out, handler); });
   if (sent == net::error::timed_out || !socket_.is_open()) return sent;
   // A server that refuses a body answers before it has all of it and closes: so read in any case.
   for (;;) {
@@ -219,13 +286,15 @@ Failure ClientImpl::exchange(std::string_view head, std::string_view body, bool 
       const auto room = buffer_.prepare(kReadBytes);
       std::size_t count = 0;
       failure = wait([&](auto handler) {
-        socket_.async_read_some(net::buffer(room.data(), room.size()),
-                                [&count, handler](const Failure& read, std::size_t size) {
-                                  count = size;
-                                  handler(read);
-                                });
+        read(net::buffer(room.data(), room.size()),
+             [&count, handler](const Failure& done, std::size_t size) {
+               count = size;
+               handler(done);
+             });
       });
-      if (failure == net::error::eof && reader.got_some()) {
+      const bool is_end =
+          failure == net::error::eof || failure == net::ssl::error::stream_truncated;
+      if (is_end && reader.got_some()) {
         reader.put_eof(failure);
         if (failure) return failure;
         close();
@@ -267,6 +336,7 @@ Result<Response> ClientImpl::send(std::string_view method, std::string_view targ
     head += content_type;
     head += "\r\n";
   }
+  if (!options_.token.empty()) head += "Authorization: Bearer " + options_.token + "\r\n";
   for (const Parameter& header : headers) {
     if (!is_word(header.name) || !is_header_text(header.value)) {
       return refuse("header " + header.name + ": control character");
@@ -278,7 +348,7 @@ Result<Response> ClientImpl::send(std::string_view method, std::string_view targ
   }
   head += "\r\n";
 
-  deadline_ = std::chrono::steady_clock::now() + timeout_;
+  deadline_ = std::chrono::steady_clock::now() + options_.timeout;
   for (bool is_again = false;; is_again = true) {
     const bool is_kept = socket_.is_open();
     Failure failure;
@@ -290,9 +360,11 @@ Result<Response> ClientImpl::send(std::string_view method, std::string_view targ
     close();
     // The server closed the connection while it was idle, as it may: that is no answer.
     const bool was_closed = failure == net::error::eof || failure == net::error::connection_reset ||
-                            failure == net::error::broken_pipe;
+                            failure == net::error::broken_pipe ||
+                            failure == net::ssl::error::stream_truncated;
     if (is_kept && !has_answer && was_closed && !is_again) continue;
-    return Error{ErrorCode::kUnavailable, "http://" + origin_.authority + ": " + failure.message()};
+    return Error{ErrorCode::kUnavailable,
+                 origin_.url() + ": " + (refusal_.empty() ? failure.message() : refusal_)};
   }
 }
 
@@ -300,14 +372,33 @@ Result<Response> ClientImpl::send(std::string_view method, std::string_view targ
 
 Result<std::unique_ptr<Client>> Client::make(std::string_view url,
                                              std::chrono::milliseconds timeout) {
+  ClientOptions options;
+  options.timeout = timeout;
+  return make(url, std::move(options));
+}
+
+Result<std::unique_ptr<Client>> Client::make(std::string_view url, ClientOptions options) {
   auto origin = parse_url(url);
   if (!origin.ok()) return origin.error();
-  if (timeout.count() < 1) {
-    return Error{
-        ErrorCode::kInvalidArgument,
-        "http client: time-out: expected at least 1 ms, got " + std::to_string(timeout.count())};
+  if (options.timeout.count() < 1) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "http client: time-out: expected at least 1 ms, got " +
+                     std::to_string(options.timeout.count())};
   }
-  return std::unique_ptr<Client>(std::make_unique<ClientImpl>(std::move(origin).value(), timeout));
+  const bool is_word = std::all_of(options.token.begin(), options.token.end(),
+                                   [](char c) { return c > ' ' && c < 0x7f; });
+  if (!is_word) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "http client: token: expected no blank and no control character"};
+  }
+  std::shared_ptr<const TlsContext> tls;
+  if (origin.value().is_tls) {
+    auto made = TlsContext::client(options.tls);
+    if (!made.ok()) return made.error();
+    tls = std::move(made).value();
+  }
+  return std::unique_ptr<Client>(
+      std::make_unique<ClientImpl>(std::move(origin).value(), std::move(options), std::move(tls)));
 }
 
 }  // namespace anomalyd::http

@@ -8,6 +8,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/stream_base.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
@@ -29,18 +30,24 @@ constexpr std::size_t kMaxWaitingRequests = 256;      // for a worker
 constexpr std::chrono::seconds kLinger{1};
 constexpr auto kNever = SteadyClock::time_point::max();
 
+Socket& lowest(Socket& socket) { return socket; }
+Socket& lowest(TlsStream& stream) { return stream.next_layer(); }
+
 }  // namespace
 
-Loop::Loop(const Limits& limits)
+Loop::Loop(const ServerOptions& options)
     : io(1),
       sweeper(io),
       sweep_period(std::clamp<std::chrono::milliseconds>(
-          std::chrono::milliseconds(std::min(limits.request_timeout, limits.idle_timeout)) / 4,
-          std::chrono::milliseconds(50), std::chrono::milliseconds(1000))) {}
+          std::chrono::milliseconds(
+              std::min(options.limits.request_timeout, options.limits.idle_timeout)) /
+              4,
+          std::chrono::milliseconds(50), std::chrono::milliseconds(1000))),
+      access(options.access) {}
 
 void Loop::sweep() {
   const auto now = SteadyClock::now();
-  for (Connection* connection : connections) {
+  for (AnyConnection* connection : connections) {
     if (connection->deadline() < now) connection->cancel();
   }
   sweeper.expires_after(sweep_period);
@@ -51,13 +58,13 @@ void Loop::sweep() {
 
 void Loop::begin_stop() {
   is_stopping = true;
-  for (Connection* connection : connections) {
+  for (AnyConnection* connection : connections) {
     if (connection->is_idle()) connection->close();
   }
 }
 
 void Loop::close_all() {
-  for (Connection* connection : connections) connection->close();
+  for (AnyConnection* connection : connections) connection->close();
 }
 
 void Loop::finish() {
@@ -73,41 +80,52 @@ std::string_view Loop::date() {
   return date_text;
 }
 
-Connection::Connection(Shared& shared, Loop& loop, Socket socket)
+template <class Stream>
+Connection<Stream>::Connection(Shared& shared, Loop& loop, Stream stream)
     : shared_(shared),
       loop_(loop),
-      socket_(std::move(socket)),
+      stream_(std::move(stream)),
       place_(loop.connections.insert(loop.connections.end(), this)),
-      deadline_(kNever),
       parser_(shared.options.limits) {}
 
-Connection::~Connection() { loop_.connections.erase(place_); }
-
-void Connection::close() {
-  Failure ignored;
-  socket_.close(ignored);
+template <class Stream>
+Connection<Stream>::~Connection() {
+  loop_.connections.erase(place_);
 }
 
-void Connection::cancel() {
+template <class Stream>
+void Connection<Stream>::close() {
   Failure ignored;
-  socket_.cancel(ignored);
+  stream_.lowest_layer().close(ignored);
 }
 
-Connection::Step Connection::refuse_with(int status, std::string_view detail) {
+template <class Stream>
+void Connection<Stream>::cancel() {
+  Failure ignored;
+  stream_.lowest_layer().cancel(ignored);
+}
+
+template <class Stream>
+typename Connection<Stream>::Step Connection<Stream>::refuse_with(int status,
+                                                                  std::string_view detail) {
   response_ = problem(status, detail);
   return Step::kRefuse;
 }
 
-Connection::Step Connection::refuse_by_parser() {
+template <class Stream>
+typename Connection<Stream>::Step Connection<Stream>::refuse_by_parser() {
   return refuse_with(parser_.refusal_status(), parser_.refusal_detail());
 }
 
-Connection::Step Connection::gone_or_late(std::string_view what) {
+template <class Stream>
+typename Connection<Stream>::Step Connection<Stream>::gone_or_late(std::string_view what) {
   if (shared_.is_aborting || SteadyClock::now() < deadline_) return Step::kGone;
+  shared_.metrics.count_cut(ServerMetrics::Cut::kRequest);
   return refuse_with(408, std::string(what) + ": not complete in time");
 }
 
-void Connection::say_unrouted() {
+template <class Stream>
+void Connection<Stream>::say_unrouted() {
   if (match_.allow.empty()) {
     response_ = problem(404, "no such path: " + request_.path);
   } else {
@@ -116,7 +134,8 @@ void Connection::say_unrouted() {
   }
 }
 
-void Connection::say_busy(std::string_view why) {
+template <class Stream>
+void Connection<Stream>::say_busy(std::string_view why) {
   response_ = problem(503, why);
   response_.headers.push_back({"Retry-After", "1"});
 }
@@ -124,16 +143,18 @@ void Connection::say_busy(std::string_view why) {
 // In all coroutines here the result of co_await first becomes a variable: of one that stood in an
 // `if`, g++ 12 made a frame whose layout its two halves did not agree on.
 
-Task<bool> Connection::read_some() {
+template <class Stream>
+Task<bool> Connection<Stream>::read_some() {
   const auto room = buffer_.prepare(kReadBytes);
   const auto [failure, count] =
-      co_await socket_.async_read_some(net::buffer(room.data(), room.size()), kToken);
+      co_await stream_.async_read_some(net::buffer(room.data(), room.size()), kToken);
   buffer_.commit(count);
   shared_.metrics.received_bytes.Increment(static_cast<double>(count));
   co_return !failure;
 }
 
-Connection::Step Connection::route_request() {
+template <class Stream>
+typename Connection<Stream>::Step Connection<Stream>::route_request() {
   const auto target = split_target(parser_.target());
   if (!target.ok()) return refuse_with(400, target.error().message);
   if (auto path = percent_decode(target.value().path, false, request_.path); !path.ok()) {
@@ -147,7 +168,49 @@ Connection::Step Connection::route_request() {
   return Step::kGood;
 }
 
-Task<Connection::Step> Connection::read_request() {
+template <class Stream>
+bool Connection<Stream>::judge() {
+  const TokenSet* tokens = loop_.access.tokens.get();
+  if (tokens == nullptr || match_.route == nullptr || match_.route->scope == Scope::kOpen) {
+    return true;
+  }
+  const Scope needed = match_.route->scope;
+  const TokenSet::Verdict verdict = tokens->judge(request_.authorization, needed);
+  if (verdict.denial == Denial::kNone) {
+    // Shares the ownership of the whole set, which a reload may take away meanwhile.
+    request_.token = {loop_.access.tokens, verdict.token};
+    return true;
+  }
+  shared_.metrics.count_denied(verdict.denial);
+  const std::string scope(to_text(needed));
+  if (verdict.denial == Denial::kScope) {
+    response_ = problem(403, "the token " + verdict.token->name + " does not have the scope " +
+                                 scope + ", which this route needs");
+  } else {
+    response_ = problem(
+        401, verdict.denial == Denial::kMissing
+                 ? "expected a token with the scope " + scope + ": Authorization: Bearer TOKEN"
+             : verdict.denial == Denial::kMalformed
+                 ? "Authorization: expected Bearer and a token of this server"
+                 : "Authorization: not a token of this server");
+    response_.headers.push_back({"WWW-Authenticate", "Bearer realm=\"anomalyd\""});
+    response_.headers.push_back({"WWW-Authenticate", "Basic realm=\"anomalyd\""});
+  }
+  if (unsigned suppressed = 0; shared_.denials.allow(suppressed)) {
+    Failure ignored;
+    const auto peer = stream_.lowest_layer().remote_endpoint(ignored).address();
+    log::warn("http: a request without the right token",
+              {{"route", match_.route->pattern},
+               {"peer", peer.to_string()},
+               {"reason", std::string(to_text(verdict.denial))},
+               {"token", verdict.token == nullptr ? "" : verdict.token->name},
+               {"suppressed", std::to_string(suppressed)}});
+  }
+  return false;
+}
+
+template <class Stream>
+Task<typename Connection<Stream>::Step> Connection<Stream>::read_request() {
   parser_.begin(request_);
   auto state = RequestParser::State::kMore;
   for (;;) {
@@ -160,7 +223,9 @@ Task<Connection::Step> Connection::read_request() {
   }
   if (state == RequestParser::State::kRefused) co_return refuse_by_parser();
   if (const Step step = route_request(); step != Step::kGood) co_return step;
+  is_denied_ = !judge();
   if (state == RequestParser::State::kDone) co_return Step::kGood;
+  if (is_denied_) co_return Step::kRefuse;  // its body is not waited for
 
   if (parser_.expects_continue()) {
     if (match_.route == nullptr) {
@@ -177,15 +242,17 @@ Task<Connection::Step> Connection::read_request() {
   co_return co_await read_body();
 }
 
-Task<Connection::Step> Connection::send_continue() {
+template <class Stream>
+Task<typename Connection<Stream>::Step> Connection<Stream>::send_continue() {
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
   const auto [failure, count] =
-      co_await net::async_write(socket_, net::buffer(kContinue.data(), kContinue.size()), kToken);
+      co_await net::async_write(stream_, net::buffer(kContinue.data(), kContinue.size()), kToken);
   shared_.metrics.sent_bytes.Increment(static_cast<double>(count));
   co_return failure ? Step::kGone : Step::kGood;
 }
 
-Task<Connection::Step> Connection::read_body() {
+template <class Stream>
+Task<typename Connection<Stream>::Step> Connection<Stream>::read_body() {
   std::string& body = request_.body;
   const std::size_t length = parser_.content_length();
   const std::string_view here = buffer_.data().substr(0, length);
@@ -198,7 +265,7 @@ Task<Connection::Step> Connection::read_body() {
     if (filled == body.size()) {
       body.resize(std::min(length, filled + std::max(kBodyStepBytes, filled)));
     }
-    const auto [failure, count] = co_await socket_.async_read_some(
+    const auto [failure, count] = co_await stream_.async_read_some(
         net::buffer(body.data() + filled, body.size() - filled), kToken);
     shared_.metrics.received_bytes.Increment(static_cast<double>(count));
     filled += count;
@@ -207,7 +274,8 @@ Task<Connection::Step> Connection::read_body() {
   co_return Step::kGood;
 }
 
-Task<Connection::Step> Connection::read_chunks() {
+template <class Stream>
+Task<typename Connection<Stream>::Step> Connection<Stream>::read_chunks() {
   for (;;) {
     std::size_t used = 0;
     const auto state = parser_.read_chunks(buffer_.data(), used);
@@ -219,7 +287,8 @@ Task<Connection::Step> Connection::read_chunks() {
   }
 }
 
-Task<> Connection::run_on_worker(const Handler& handler) {
+template <class Stream>
+Task<> Connection<Stream>::run_on_worker(const Handler& handler) {
   // The resumption is posted to this very thread, so it cannot overtake the suspension.
   auto start = [this, &handler](auto resume) {
     net::post(shared_.workers, [this, &handler, resume = std::move(resume),
@@ -233,41 +302,62 @@ Task<> Connection::run_on_worker(const Handler& handler) {
   co_await net::async_initiate<UseAwaitable, void()>(start, token);
 }
 
-Task<bool> Connection::write(bool keep_alive) {
+template <class Stream>
+Task<bool> Connection<Stream>::write(bool keep_alive) {
   shared_.metrics.of(match_.route).count(response_.status);
   head_.clear();
   append_response_head(head_, response_, loop_.date(), keep_alive);
   const bool has_body = may_have_body(response_.status) && request_.method != "HEAD";
-  const std::array<net::const_buffer, 2> out{
-      net::buffer(head_), has_body ? net::buffer(response_.body) : net::const_buffer()};
-  const auto [failure, count] = co_await net::async_write(socket_, out, kToken);
+  std::string_view body = has_body ? std::string_view(response_.body) : std::string_view();
+  if (kIsTls && body.size() <= kReadBytes) {
+    // A TLS stream takes one buffer at a time, each a record and a packet of its own.
+    head_ += body;
+    body = {};
+  }
+  const std::array<net::const_buffer, 2> out{net::buffer(head_),
+                                             net::buffer(body.data(), body.size())};
+  const auto [failure, count] = co_await net::async_write(stream_, out, kToken);
   shared_.metrics.sent_bytes.Increment(static_cast<double>(count));
+  if (failure && !shared_.is_aborting && SteadyClock::now() >= deadline_) {
+    shared_.metrics.count_cut(ServerMetrics::Cut::kResponse);
+  }
   co_return !failure;
 }
 
-Task<> Connection::linger() {
+template <class Stream>
+Task<> Connection<Stream>::linger() {
   // Closing with unread input makes the kernel send a reset, which may overtake our answer and
   // delete it unread on the other side. So say that we are done, and read on for a moment.
   if (loop_.is_stopping) co_return;
-  Failure ignored;
-  socket_.shutdown(net::socket_base::shutdown_send, ignored);
   deadline_ = SteadyClock::now() + kLinger;
   is_idle_ = true;
+  Socket& socket = lowest(stream_);
+  if constexpr (kIsTls) {
+    const auto [unused] = co_await stream_.async_shutdown(kToken);
+    static_cast<void>(unused);
+  }
+  Failure ignored;
+  socket.shutdown(net::socket_base::shutdown_send, ignored);
   while (SteadyClock::now() < deadline_) {
     buffer_.consume(buffer_.data().size());
-    const bool has_more = co_await read_some();
-    if (!has_more) break;
+    const auto room = buffer_.prepare(kReadBytes);
+    const auto [failure, count] =
+        co_await socket.async_read_some(net::buffer(room.data(), room.size()), kToken);
+    shared_.metrics.received_bytes.Increment(static_cast<double>(count));
+    if (failure) break;
   }
 }
 
-Task<> Connection::refuse() {
+template <class Stream>
+Task<> Connection<Stream>::refuse() {
   say_busy("too many connections");
   deadline_ = SteadyClock::now() + kLinger;
   const bool is_sent = co_await write(false);
   if (is_sent) co_await linger();
 }
 
-Task<bool> Connection::wait_for_request() {
+template <class Stream>
+Task<bool> Connection<Stream>::wait_for_request() {
   if (!buffer_.empty()) co_return true;  // it was pipelined
   if (loop_.is_stopping) co_return false;
   deadline_ = SteadyClock::now() + shared_.options.limits.idle_timeout;
@@ -277,11 +367,13 @@ Task<bool> Connection::wait_for_request() {
   co_return is_here;
 }
 
-Task<> Connection::handle() {
+template <class Stream>
+Task<> Connection<Stream>::handle() {
   if (match_.route == nullptr) {
     say_unrouted();
     co_return;
   }
+  if (is_denied_) co_return;
   deadline_ = kNever;
   request_.body.resize(request_.body.size() + kBodyPadding);  // so that the padding is set
   request_.body.resize(request_.body.size() - kBodyPadding);
@@ -295,13 +387,46 @@ Task<> Connection::handle() {
   }
 }
 
-Task<> Connection::serve() {
+template <class Stream>
+Task<bool> Connection<Stream>::shake_hands() {
+  if constexpr (kIsTls) {
+    deadline_ = SteadyClock::now() + shared_.options.limits.request_timeout;
+    is_idle_ = true;
+    const auto [failure] = co_await stream_.async_handshake(net::ssl::stream_base::server, kToken);
+    is_idle_ = false;
+    if (!failure) co_return true;
+    if (shared_.is_aborting || loop_.is_stopping) co_return false;
+    shared_.metrics.handshakes_failed.Increment();
+    if (SteadyClock::now() >= deadline_) {
+      shared_.metrics.count_cut(ServerMetrics::Cut::kHandshake);
+    }
+    if (unsigned suppressed = 0; shared_.failed_handshakes.allow(suppressed)) {
+      Failure ignored;
+      const auto peer = stream_.lowest_layer().remote_endpoint(ignored).address();
+      log::info("http: no TLS connection", {{"peer", peer.to_string()},
+                                            {"error", failure.message()},
+                                            {"suppressed", std::to_string(suppressed)}});
+    }
+    co_return false;
+  }
+  co_return true;
+}
+
+template <class Stream>
+Task<> Connection<Stream>::serve() {
+  const bool has_agreed = co_await shake_hands();
+  if (has_agreed) co_await serve_requests();
+}
+
+template <class Stream>
+Task<> Connection<Stream>::serve_requests() {
   for (;;) {
     const bool is_here = co_await wait_for_request();
-    if (!is_here) co_return;
+    if (!is_here) break;
     deadline_ = SteadyClock::now() + shared_.options.limits.request_timeout;
     match_ = {};
     response_ = {};
+    is_denied_ = false;
     const Step step = co_await read_request();
     if (step == Step::kGone) co_return;
 
@@ -316,16 +441,21 @@ Task<> Connection::serve() {
       shared_.metrics.of(match_.route)
           .observe(std::chrono::duration<double>(answered - begun).count());
       deadline_ = answered + shared_.options.limits.request_timeout;
-      keep_alive = parser_.keep_alive() && !loop_.is_stopping;
+      ++requests_;
+      keep_alive = parser_.keep_alive() && !loop_.is_stopping &&
+                   requests_ < shared_.options.limits.max_connection_requests;
     }
     const bool is_sent = co_await write(keep_alive);
     if (!is_sent) co_return;
     if (!keep_alive) {
-      if (step == Step::kRefuse || !buffer_.empty()) co_await linger();
+      if (kIsTls || step == Step::kRefuse || !buffer_.empty()) co_await linger();
       co_return;
     }
     if (request_.body.capacity() > kKeptBodyBytes) request_.body = std::string();
   }
 }
+
+template class Connection<Socket>;
+template class Connection<TlsStream>;
 
 }  // namespace anomalyd::http

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace anomalyd::http {
+
+struct Token;
 
 /// One name=value of a query string, decoded.
 struct Parameter {
@@ -23,6 +26,8 @@ struct Request {
   std::string content_encoding;     ///< lower case
   std::string accept;
   std::string authorization;
+  /// The caller's; null when the server asks for none or the route is open to all.
+  std::shared_ptr<const Token> token;
   std::string body;  ///< as sent (still gzip), with kBodyPadding readable bytes beyond its end
 
   /// The first value of a query parameter; nullptr when it is not there.

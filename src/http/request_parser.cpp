@@ -156,6 +156,7 @@ void RequestParser::begin(Request& request) {
   request.content_encoding.clear();
   request.accept.clear();
   request.authorization.clear();
+  request.token.reset();
   request.body.clear();
   target_.clear();
   head_bytes_ = 0;

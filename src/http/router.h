@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "http/message.h"
+#include "http/tokens.h"
 
 namespace anomalyd::http {
 
@@ -21,6 +22,7 @@ struct Route {
   std::string pattern;  ///< "/api/v1/streams/{key}/scores"; {name} is one path segment
   Where where = Where::kWorker;
   Handler handler;
+  Scope scope = Scope::kAdmin;  ///< what a caller's token needs; a forgotten one opens nothing
 };
 
 /// Routes by method and path. Segments are split before they are decoded, so that an encoded

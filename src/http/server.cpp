@@ -11,6 +11,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "http/connection.h"
 
@@ -30,7 +31,7 @@ class ServerImpl final : public Server {
   ServerImpl(ServerOptions options, Router router, prometheus::Registry& registry)
       : shared_(std::move(options), std::move(router), registry) {
     for (std::size_t i = 0; i < shared_.options.threads; ++i) {
-      loops_.push_back(std::make_unique<Loop>(shared_.options.limits));
+      loops_.push_back(std::make_unique<Loop>(shared_.options));
     }
     acceptor_.emplace(loops_.front()->io);
   }
@@ -44,10 +45,12 @@ class ServerImpl final : public Server {
   void run();
   std::uint16_t port() const override { return port_; }
   void stop(std::chrono::milliseconds bound) override;
+  void use(Access access) override;
 
  private:
   Task<> accept();
-  Task<> connection(Loop& loop, Socket socket, bool is_refused);
+  template <class Stream>
+  Task<> connection(Loop& loop, Stream stream, bool is_refused);
   void closed();
 
   Shared shared_;
@@ -57,6 +60,12 @@ class ServerImpl final : public Server {
   std::uint16_t port_ = 0;
   bool is_stopped_ = false;
 };
+
+TlsStream make_tls(Socket socket, const TlsContext& tls) {
+  SSL* ssl = SSL_new(tls.native());
+  ANOMALYD_CHECK(ssl != nullptr, "memory for a TLS connection");
+  return {std::move(socket), ssl};
+}
 
 /// A handler's exception is our bug, and running out of memory has no cure here: co_spawn hands
 /// them over, and what leaves a thread ends the process.
@@ -131,14 +140,23 @@ Task<> ServerImpl::accept() {
     if (is_refused) shared_.metrics.connections_refused.Increment();
     if (!socket.is_open()) continue;
     ++next;
-    net::co_spawn(loop.io.get_executor(), connection(loop, std::move(socket), is_refused), rethrow);
+    const auto executor = loop.io.get_executor();
+    // Of the first loop, whose thread this is: the certificate may not be read across threads.
+    const TlsContext* tls = first.access.tls.get();
+    if (tls == nullptr) {
+      net::co_spawn(executor, connection(loop, std::move(socket), is_refused), rethrow);
+    } else {
+      net::co_spawn(executor, connection(loop, make_tls(std::move(socket), *tls), is_refused),
+                    rethrow);
+    }
   }
 }
 
-Task<> ServerImpl::connection(Loop& loop, Socket socket, bool is_refused) {
+template <class Stream>
+Task<> ServerImpl::connection(Loop& loop, Stream stream, bool is_refused) {
   {
-    Connection one(shared_, loop, std::move(socket));
-    if (shared_.is_aborting) {
+    Connection<Stream> one(shared_, loop, std::move(stream));
+    if (shared_.is_aborting || (is_refused && std::is_same_v<Stream, TlsStream>)) {
       one.close();
     } else if (is_refused) {
       co_await one.refuse();
@@ -150,6 +168,14 @@ Task<> ServerImpl::connection(Loop& loop, Socket socket, bool is_refused) {
     }
   }
   closed();
+}
+
+void ServerImpl::use(Access access) {
+  ANOMALYD_CHECK((access.tls == nullptr) == (shared_.options.access.tls == nullptr),
+                 "a server keeps its TLS, or its lack of it");
+  for (auto& loop : loops_) {
+    net::post(loop->io, [&loop = *loop, access] { loop.access = access; });
+  }
 }
 
 void ServerImpl::closed() {
@@ -201,6 +227,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options, Router rout
     return refuse("workers: expected 1 to 256, got " + std::to_string(options.workers));
   }
   if (limits.max_connections < 1) return refuse("max_connections: expected at least 1, got 0");
+  if (limits.max_connection_requests < 1) {
+    return refuse("max_connection_requests: expected at least 1, got 0");
+  }
   if (limits.max_header_bytes < 256 || limits.max_header_bytes > (1UL << 20U)) {
     return refuse("max_header_bytes: expected 256 to 1048576, got " +
                   std::to_string(limits.max_header_bytes));

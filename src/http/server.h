@@ -8,6 +8,8 @@
 
 #include "base/result.h"
 #include "http/router.h"
+#include "http/tls.h"
+#include "http/tokens.h"
 
 namespace prometheus {
 class Registry;
@@ -22,6 +24,14 @@ struct Limits {
   std::size_t max_connections = 1024;          ///< 503 and close
   std::chrono::seconds request_timeout{30};    ///< from first byte to last of a request
   std::chrono::seconds idle_timeout{120};      ///< between two requests
+  /// Requests on one connection; the answer to the last says `Connection: close`.
+  std::size_t max_connection_requests = 100'000;
+};
+
+/// Who may come in.
+struct Access {
+  std::shared_ptr<const TokenSet> tokens;  ///< null: everybody may do everything
+  std::shared_ptr<const TlsContext> tls;   ///< null: plain HTTP
 };
 
 struct ServerOptions {
@@ -30,16 +40,21 @@ struct ServerOptions {
   std::size_t threads = 1;    ///< each with its own io_context
   std::size_t workers = 2;    ///< threads for Where::kWorker handlers
   Limits limits;
+  Access access;
 };
 
 /// An HTTP/1.1 server. Everything of Beast is behind it.
 ///
 /// Errors    what is no good request is answered with a problem (400, 404, 405, 408, 413, 414, 417,
-///           431, 501) and counted; 503 when connections or waiting requests are too many. A
-///           handler that throws ends the process: it is our bug.
+///           431, 501) and counted; 503 when connections or waiting requests are too many (with
+///           TLS such a connection is closed without a word: a handshake costs too much). Without
+///           a token that is known and has the route's scope 401 and 403, before a body is read.
+///           A handler that throws ends the process: it is our bug.
 /// Metrics   anomalyd_http_requests_total{route,code}, _request_duration_seconds{route},
-///           _connections, _connections_total, _connections_refused_total, _received_bytes_total,
-///           _sent_bytes_total; route is a pattern or "other".
+///           _connections, _connections_total, _connections_refused_total,
+///           _connections_cut_total{reason}, _requests_denied_total{reason},
+///           _tls_handshakes_failed_total, _received_bytes_total, _sent_bytes_total; route is a
+///           pattern or "other".
 /// Threads   start() and stop() from one thread; handlers run as their route says.
 class Server {
  public:
@@ -48,6 +63,9 @@ class Server {
                                                prometheus::Registry& registry);
   virtual ~Server() = default;
   virtual std::uint16_t port() const = 0;
+  /// From now on requests are judged by these tokens, and new connections get this certificate.
+  /// Whether there is TLS at all stays as it was started: else it is a bug, checked.
+  virtual void use(Access access) = 0;
   /// No new connections; requests in hand are answered (`Connection: close`), at most for
   /// `bound`; then all are closed, and handlers that have not begun never do. Returns when every
   /// thread has ended: a handler that still runs is waited for, as it may use what the caller

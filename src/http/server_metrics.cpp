@@ -56,6 +56,8 @@ ServerMetrics::ServerMetrics(prometheus::Registry& registry, const Router& route
                                 "HTTP connections accepted and served.")),
       connections_refused(counter(registry, "anomalyd_http_connections_refused_total",
                                   "HTTP connections refused because too many were open.")),
+      handshakes_failed(counter(registry, "anomalyd_http_tls_handshakes_failed_total",
+                                "TLS connections that did not come to an agreement.")),
       received_bytes(counter(registry, "anomalyd_http_received_bytes_total",
                              "Bytes read from HTTP connections.")),
       sent_bytes(counter(registry, "anomalyd_http_sent_bytes_total",
@@ -69,6 +71,20 @@ ServerMetrics::ServerMetrics(prometheus::Registry& registry, const Router& route
                         .Name("anomalyd_http_request_duration_seconds")
                         .Help("Time from a request read to its answer ready, by route pattern.")
                         .Register(registry);
+  auto& denied = BuildCounter()
+                     .Name("anomalyd_http_requests_denied_total")
+                     .Help("Requests without a token that may make them, by reason.")
+                     .Register(registry);
+  for (std::size_t i = 1; i < denied_.size(); ++i) {
+    denied_[i] = &denied.Add({{"reason", std::string(to_text(static_cast<Denial>(i)))}});
+  }
+  auto& cut = BuildCounter()
+                  .Name("anomalyd_http_connections_cut_total")
+                  .Help("Connections ended because the client was too slow, by what it was at.")
+                  .Register(registry);
+  constexpr std::array<const char*, static_cast<std::size_t>(Cut::kCuts)> kCuts{
+      "handshake", "request", "response"};
+  for (std::size_t i = 0; i < kCuts.size(); ++i) cut_[i] = &cut.Add({{"reason", kCuts[i]}});
   std::map<std::string, std::size_t> by_pattern;
   for (const Route& route : router.routes()) {
     const auto [found, is_new] = by_pattern.emplace(route.pattern, routes_.size());
@@ -77,6 +93,12 @@ ServerMetrics::ServerMetrics(prometheus::Registry& registry, const Router& route
   }
   routes_.push_back(std::make_unique<Of>(requests, durations, "other"));
 }
+
+void ServerMetrics::count_denied(Denial why) {
+  denied_[static_cast<std::size_t>(why)]->Increment();
+}
+
+void ServerMetrics::count_cut(Cut why) { cut_[static_cast<std::size_t>(why)]->Increment(); }
 
 ServerMetrics::Of& ServerMetrics::of(const Route* route) {
   if (route == nullptr) return *routes_.back();

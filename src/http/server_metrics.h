@@ -43,16 +43,26 @@ class ServerMetrics {
 
   ServerMetrics(prometheus::Registry& registry, const Router& router);
 
+  void count_denied(Denial why);
+
+  /// Why a connection was ended that had not come to its end: too slow in its handshake, request
+  /// or reading of the answer.
+  enum class Cut : std::uint8_t { kHandshake, kRequest, kResponse, kCuts };
+  void count_cut(Cut why);
+
   /// Of a route of the router that this was made with; null is "other".
   Of& of(const Route* route);
 
   prometheus::Gauge& connections;
   prometheus::Counter& connections_total;
   prometheus::Counter& connections_refused;
+  prometheus::Counter& handshakes_failed;
   prometheus::Counter& received_bytes;
   prometheus::Counter& sent_bytes;
 
  private:
+  std::array<prometheus::Counter*, static_cast<std::size_t>(Denial::kDenials)> denied_{};
+  std::array<prometheus::Counter*, static_cast<std::size_t>(Cut::kCuts)> cut_{};
   const Route* first_;                       ///< the router's routes, to find an index
   std::vector<std::unique_ptr<Of>> routes_;  ///< one a pattern; the last is "other"
   std::vector<std::size_t> index_;           ///< of routes_, for each route of the router

@@ -68,15 +68,16 @@ class Scripted {
   std::thread thread_;
 };
 
-TEST_CASE("Client takes http://host[:port] and nothing else", "[http][client][errors]") {
-  for (const char* url :
-       {"http://a", "http://a:80/", "http://127.0.0.1:8420", "http://[::1]:1", "http://[::1]"}) {
+TEST_CASE("Client takes http[s]://host[:port] and nothing else", "[http][client][errors]") {
+  for (const char* url : {"http://a", "http://a:80/", "http://127.0.0.1:8420", "http://[::1]:1",
+                          "http://[::1]", "https://a", "https://a:8443/"}) {
     INFO(url);
     CHECK(Client::make(url, 1s).ok());
   }
-  for (const char* url : {"", "a:80", "https://a", "ftp://a", "http://", "http://:80",
-                          "http://a:", "http://a:0", "http://a:65536", "http://a:1x", "http://a/b",
-                          "http://a?b", "http://u@a", "http://[::1", "http://[]:1", "http://a b"}) {
+  for (const char* url :
+       {"", "a:80", "httpss://a", "https://", "https:/a", "ftp://a", "http://", "http://:80",
+        "http://a:", "http://a:0", "http://a:65536", "http://a:1x", "http://a/b", "http://a?b",
+        "http://u@a", "http://[::1", "http://[]:1", "http://a b"}) {
     INFO(url);
     const auto client = Client::make(url, 1s);
     REQUIRE_FALSE(client.ok());

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+struct ssl_ctx_st;  // OpenSSL's SSL_CTX, which only the .cpp files of this module look into
+
+namespace anomalyd::http {
+
+/// Where a server's certificate comes from. A path may be `credential:NAME` (see
+/// read_secret_file).
+struct TlsFiles {
+  std::filesystem::path certificate;  ///< PEM: the server's own first, then what it is signed by
+  std::filesystem::path key;          ///< PEM, without a password
+  std::filesystem::path client_ca;    ///< PEM; not empty: only clients with a certificate of these
+};
+
+/// What a client trusts and shows.
+struct ClientTlsFiles {
+  std::filesystem::path ca;           ///< PEM; empty: the system's own
+  std::filesystem::path certificate;  ///< PEM, for a server that asks for one; empty: none
+  std::filesystem::path key;
+};
+
+/// The settings of TLS connections: TLS 1.2 or newer, ciphers with forward secrecy only, no
+/// renegotiation, no compression.
+/// Threads   const is safe to share.
+class TlsContext {
+ public:
+  /// Reads the files now; what changes in them later is of no effect on this one.
+  /// Errors   kNotFound or kInvalidArgument: "file: what", also for a key with a password, one that
+  ///          is not the certificate's, and a certificate that is over or not yet valid.
+  static Result<std::shared_ptr<const TlsContext>> server(const TlsFiles& files);
+  /// A client's, which verifies the server's name and certificate.
+  static Result<std::shared_ptr<const TlsContext>> client(const ClientTlsFiles& files);
+
+  ~TlsContext();
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+
+  ssl_ctx_st* native() const { return context_; }
+
+ private:
+  explicit TlsContext(ssl_ctx_st* context) : context_(context) {}
+  ssl_ctx_st* context_;
+};
+
+}  // namespace anomalyd::http
