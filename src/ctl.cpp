@@ -215,12 +215,19 @@ void add_evaluate(Commands& commands) {
   auto options = std::make_shared<ctl::EvaluateOptions>();
   CLI::App& command = commands.add(
       "evaluate", "Run a benchmark through the daemon's own code and print a table with controls");
-  command.add_option("protocol", options->protocol, "skab, nab, ucr, csv or recordings")
+  command
+      .add_option("protocol", options->protocol,
+                  "skab, nab, ucr, csv or recordings; or synthetic: which anomalies put into a "
+                  "recording would be caught")
       ->required()
       ->type_name("PROTOCOL");
+  command.add_option("file", options->file, "synthetic: the recording")->type_name("FILE.csv");
   command.add_option("--data", options->data, "The benchmark's folder, as published")
-      ->required()
       ->type_name("DIR");
+  command
+      .add_option("--train", options->train,
+                  "synthetic: share of the recording, from its start, that is learned from")
+      ->capture_default_str();
   command
       .add_option("--detectors", options->detectors,
                   "Kinds, and files that end in .safetensors, with commas between them; or all")

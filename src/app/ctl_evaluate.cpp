@@ -8,6 +8,8 @@
 #include <set>
 #include <thread>
 
+#include "evaluate/readers.h"
+
 namespace anomalyd::app::ctl {
 namespace {
 
@@ -101,6 +103,93 @@ void print_table(const EvaluateHead& head, evaluate::ProtocolKind protocol,
   }
 }
 
+/// As the options have them, for whatever is run.
+evaluate::ScoringOptions scoring_of(const EvaluateOptions& options, evaluate::Mode mode) {
+  evaluate::ScoringOptions scoring;
+  scoring.mode = mode;
+  scoring.window_samples = options.window_samples;
+  scoring.hop_samples = options.hop_samples;
+  scoring.epochs = options.epochs;
+  scoring.seed = options.seed;
+  return scoring;
+}
+
+std::size_t threads_of(const EvaluateOptions& options) {
+  return options.threads > 0 ? options.threads
+                             : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+auto show(Progress& progress) {
+  return [&progress](std::size_t done, std::size_t all, std::string_view detector) {
+    progress.update([&] {
+      return progress_bar(static_cast<double>(done) / static_cast<double>(all)) + "  " +
+             std::string(detector) + "  " + std::to_string(done) + "/" + std::to_string(all);
+    });
+  };
+}
+
+EvaluateHead head_of(const EvaluateOptions& options, std::size_t series) {
+  EvaluateHead head;
+  head.protocol = options.protocol;
+  head.mode = options.mode;
+  head.series = series;
+  head.seed = options.seed;
+  head.alarm_p = options.alarm_p;
+  return head;
+}
+
+Status check_synthetic(const EvaluateOptions& options) {
+  if (options.file.empty() || !options.data.empty()) {
+    return refuse("evaluate synthetic: expected a FILE.csv, and no --data");
+  }
+  if (!(options.train > 0 && options.train < 1)) {
+    return refuse("--train: " + short_number(options.train, 6) + ", expected between 0 and 1");
+  }
+  if (!options.html.empty()) return refuse("evaluate synthetic: there is no --html of it");
+  return Done{};
+}
+
+int evaluate_synthetic(const EvaluateOptions& options, evaluate::Mode mode,
+                       const std::vector<std::string>& names, Console& console) {
+  if (const Status checked = check_synthetic(options); !checked.ok()) {
+    return fail(console, checked.error(), kUsage);
+  }
+  evaluate::ColumnRoles roles;
+  roles.label = "label";
+  roles.label_needed = false;
+  Result<evaluate::Series> read = evaluate::read_series(options.file, roles);
+  if (!read.ok()) return fail(console, read.error());
+  evaluate::Series& series = read.value();
+  series.name = std::filesystem::path(options.file).filename().string();
+  series.train = static_cast<std::size_t>(options.train * static_cast<double>(series.samples()));
+
+  evaluate::SyntheticOptions run;
+  run.scoring = scoring_of(options, mode);
+  run.alarm_p = options.alarm_p;
+  run.threads = threads_of(options);
+  Progress progress(console);
+  run.on_progress = show(progress);
+  const auto results = evaluate::run_synthetic(series, names, run);
+  progress.finish();
+  if (!results.ok()) {
+    Error why = results.error();
+    why.message = options.file + ": " + why.message;
+    return fail(console, why);
+  }
+  SyntheticHead head;
+  head.run = head_of(options, 1);
+  head.run.protocol = series.name;
+  head.rows = series.samples();
+  head.train_rows = series.train;
+  head.sample_seconds = series.sample_seconds;
+  if (options.json) {
+    console.out << synthetic_json(head, results.value()) << "\n";
+  } else {
+    print_synthetic(head, results.value(), console.out);
+  }
+  return kOk;
+}
+
 Status write_file(const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
@@ -155,12 +244,24 @@ int evaluate(const EvaluateOptions& options, Console& console) {
   if (const Status checked = check(options); !checked.ok()) {
     return fail(console, checked.error(), kUsage);
   }
-  const auto protocol = evaluate::find_protocol(options.protocol);
-  if (!protocol.ok()) return fail(console, protocol.error(), kUsage);
   const auto mode = evaluate::parse_mode(options.mode);
   if (!mode.ok()) return fail(console, mode.error(), kUsage);
   const auto names = detector_names(options.detectors);
   if (!names.ok()) return fail(console, names.error(), kUsage);
+  if (options.protocol == kSynthetic) {
+    return evaluate_synthetic(options, mode.value(), names.value(), console);
+  }
+  const auto protocol = evaluate::find_protocol(options.protocol);
+  if (!protocol.ok()) {
+    Error unknown = protocol.error();
+    unknown.message += "; or synthetic FILE.csv";
+    return fail(console, unknown, kUsage);
+  }
+  if (options.data.empty() || !options.file.empty()) {
+    return fail(console,
+                refuse("evaluate " + options.protocol + ": expected --data DIR, and no file"),
+                kUsage);
+  }
 
   evaluate::ReadOptions read;
   read.data = options.data;
@@ -171,32 +272,17 @@ int evaluate(const EvaluateOptions& options, Console& console) {
   if (!dataset.ok()) return fail(console, dataset.error());
 
   evaluate::RunOptions run;
-  run.scoring.mode = mode.value();
-  run.scoring.window_samples = options.window_samples;
-  run.scoring.hop_samples = options.hop_samples;
-  run.scoring.epochs = options.epochs;
-  run.scoring.seed = options.seed;
+  run.scoring = scoring_of(options, mode.value());
   run.alarm_p = options.alarm_p;
-  run.threads = options.threads > 0 ? options.threads
-                                    : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+  run.threads = threads_of(options);
   run.plots = options.html.empty() ? 0 : options.plots;
   Progress progress(console);
-  run.on_progress = [&](std::size_t done, std::size_t all, std::string_view detector) {
-    progress.update([&] {
-      return progress_bar(static_cast<double>(done) / static_cast<double>(all)) + "  " +
-             std::string(detector) + "  " + std::to_string(done) + "/" + std::to_string(all);
-    });
-  };
+  run.on_progress = show(progress);
   const auto results = evaluate::run(*protocol.value(), dataset.value(), names.value(), run);
   progress.finish();
   if (!results.ok()) return fail(console, results.error(), kUsage);
 
-  EvaluateHead head;
-  head.protocol = options.protocol;
-  head.mode = options.mode;
-  head.series = dataset.value().series.size();
-  head.seed = options.seed;
-  head.alarm_p = options.alarm_p;
+  const EvaluateHead head = head_of(options, dataset.value().series.size());
   if (options.json) {
     console.out << evaluation_json(head, results.value()) << "\n";
   } else {

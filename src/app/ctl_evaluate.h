@@ -7,12 +7,15 @@
 
 #include "app/ctl_output.h"
 #include "evaluate/runner.h"
+#include "evaluate/synthetic.h"
 
 namespace anomalyd::app::ctl {
 
 struct EvaluateOptions {
-  std::string protocol;
+  std::string protocol;  ///< or "synthetic"
   std::string data;
+  std::string file;    ///< of `synthetic`: the recording
+  double train = 0.5;  ///< of `synthetic`: the share of the recording that is learned from
   std::string detectors = "all";  ///< names or files, comma separated
   std::string mode = "causal";
   std::string normal = "*normal*";  ///< of `recordings`
@@ -29,7 +32,10 @@ struct EvaluateOptions {
   double alarm_p = 1e-3;
 };
 
-/// Runs a benchmark and prints its table, or one JSON object.
+inline constexpr std::string_view kSynthetic = "synthetic";
+
+/// Runs a benchmark and prints its table, or one JSON object; or, with the protocol "synthetic",
+/// tells what of anomalies put into a recording its detectors would catch.
 int evaluate(const EvaluateOptions& options, Console& console);
 
 /// What was run, for the heads of tables and reports.
@@ -51,6 +57,24 @@ std::string evaluation_json(const EvaluateHead& head,
 /// scored, and why.
 std::string evaluation_html(const EvaluateHead& head, evaluate::ProtocolKind protocol,
                             const std::vector<evaluate::DetectorResult>& results);
+
+/// What a table of synthetic anomalies tells, for its head.
+struct SyntheticHead {
+  EvaluateHead run;  ///< its protocol is the file's name
+  std::size_t rows = 0;
+  std::size_t train_rows = 0;
+  double sample_seconds = 0;  ///< 0: not known
+};
+void print_synthetic(const SyntheticHead& head,
+                     const std::vector<evaluate::SyntheticResult>& results, std::ostream& out);
+/// {"protocol":"synthetic","file":…,"results":[{"detector":…,"metrics":{"caught":…},
+/// "anomalies":[{"kind":"level","strength":1,"length":48,"put":4,"caught":3,…}]}]}.
+std::string synthetic_json(const SyntheticHead& head,
+                           const std::vector<evaluate::SyntheticResult>& results);
+/// What a detector would catch and what it would miss, in a sentence: a kind, strength and length
+/// is caught when three of four of it are.
+std::string synthetic_sentence(const evaluate::SyntheticResult& result,
+                               const evaluate::SyntheticResult& random);
 
 /// "3 of 900 judged samples have no score of their own".
 std::string unscored_text(const evaluate::DetectorResult& result);

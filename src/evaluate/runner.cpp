@@ -1,32 +1,18 @@
 #include "evaluate/runner.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "evaluate/controls.h"
+#include "evaluate/parallel.h"
 
 namespace anomalyd::evaluate {
 namespace {
-
-/// Calls `work(i)` for each i below n, on so many threads.
-template <class Work>
-void for_each_index(std::size_t n, std::size_t threads, const Work& work) {
-  std::atomic<std::size_t> next{0};
-  const auto run = [&] {
-    for (std::size_t i = next++; i < n; i = next++) work(i);
-  };
-  std::vector<std::thread> pool;
-  for (std::size_t t = 1; t < std::min(threads, n); ++t) pool.emplace_back(run);
-  run();
-  for (std::thread& thread : pool) thread.join();
-}
 
 /// The judged part of what was scored.
 JudgedSeries judge(const Series& series, const SampleScores& scores, const StreamScores& stream) {
@@ -194,21 +180,6 @@ Status check_offline(const Dataset& dataset, const std::vector<std::string>& nam
   return Done{};
 }
 
-Status check_names(const std::vector<std::string>& names) {
-  const std::vector<std::string> kinds = all_detectors();
-  for (const std::string& name : names) {
-    if (name.ends_with(".safetensors") ||
-        std::find(kinds.begin(), kinds.end(), name) != kinds.end()) {
-      continue;
-    }
-    std::string known;
-    for (const std::string& kind : kinds) known += kind + ", ";
-    return Error{ErrorCode::kInvalidArgument, "no detector '" + name + "'; expected one of: " +
-                                                  known + "or a file that ends in .safetensors"};
-  }
-  return Done{};
-}
-
 }  // namespace
 
 std::vector<std::string> all_detectors() {
@@ -217,18 +188,30 @@ std::vector<std::string> all_detectors() {
   return names;
 }
 
+Status check_detectors(const std::vector<std::string>& names) {
+  const std::vector<std::string> kinds = all_detectors();
+  for (const std::string& name : names) {
+    if (name.ends_with(".safetensors")) {
+      // A file that cannot be read is a mistake of the caller, not a result.
+      if (const auto loaded = detect::load_detector(name); !loaded.ok()) return loaded.error();
+      continue;
+    }
+    if (std::find(kinds.begin(), kinds.end(), name) != kinds.end()) continue;
+    std::string known;
+    for (const std::string& kind : kinds) known += kind + ", ";
+    return Error{ErrorCode::kInvalidArgument, "no detector '" + name + "'; expected one of: " +
+                                                  known + "or a file that ends in .safetensors"};
+  }
+  return Done{};
+}
+
 Result<std::vector<DetectorResult>> run(const Protocol& protocol, const Dataset& dataset,
                                         const std::vector<std::string>& detectors,
                                         const RunOptions& options) {
-  if (const Status checked = check_names(detectors); !checked.ok()) return checked.error();
   if (options.scoring.mode == Mode::kOffline) {
     if (const Status fits = check_offline(dataset, detectors); !fits.ok()) return fits.error();
   }
-  for (const std::string& name : detectors) {
-    if (!name.ends_with(".safetensors")) continue;
-    // A file that cannot be read is a mistake of the caller, not a result.
-    if (const auto loaded = detect::load_detector(name); !loaded.ok()) return loaded.error();
-  }
+  if (const Status checked = check_detectors(detectors); !checked.ok()) return checked.error();
   std::vector<DetectorResult> results;
   for (const std::string& name : detectors) {
     Row row(protocol, dataset, options);

@@ -38,6 +38,8 @@ struct DetectorResult {
 
 /// Names for `--detectors all`: every kind of detector.
 std::vector<std::string> all_detectors();
+/// Errors   kInvalidArgument for an unknown name, listing the known; a detector file's own.
+Status check_detectors(const std::vector<std::string>& names);
 inline constexpr std::array<std::string_view, 3> kControls{"random", "constant", "clock"};
 
 /// Learns, scores and judges each of `detectors` (kinds, or files that end in .safetensors) and

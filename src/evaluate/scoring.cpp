@@ -87,26 +87,6 @@ Result<std::vector<std::size_t>> positions(const std::vector<std::string>& wante
   return found;
 }
 
-/// Channels that move in the first half of the material: later parts of it are held out by a fit.
-std::vector<std::string> moving_channels(const std::vector<const Series*>& material,
-                                         const std::vector<std::size_t>& rows) {
-  const std::vector<std::string>& names = material.front()->channels;
-  std::vector<std::string> moving;
-  for (std::size_t c = 0; c < names.size(); ++c) {
-    detect::ChannelMoments moments;
-    for (std::size_t m = 0; m < material.size(); ++m) {
-      for (std::size_t i = 0; i < (rows[m] + 1) / 2; ++i) {
-        const auto value = static_cast<double>(material[m]->values[i * names.size() + c]);
-        if (!std::isnan(value)) moments.add(value);
-      }
-    }
-    if (moments.spread() > kFlat * std::max(1e-3, std::abs(moments.mean))) {
-      moving.push_back(names[c]);
-    }
-  }
-  return moving;
-}
-
 /// Keeps the complete windows of one recording.
 class Collector final : public stream::WindowSink {
  public:
@@ -307,6 +287,25 @@ Result<Mode> parse_mode(std::string_view text) {
     if (text == to_text(mode)) return mode;
   }
   return refuse("no mode '" + std::string(text) + "'; expected one of: causal, lag, offline");
+}
+
+std::vector<std::string> moving_channels(const std::vector<const Series*>& material,
+                                         const std::vector<std::size_t>& rows) {
+  const std::vector<std::string>& names = material.front()->channels;
+  std::vector<std::string> moving;
+  for (std::size_t c = 0; c < names.size(); ++c) {
+    detect::ChannelMoments moments;
+    for (std::size_t m = 0; m < material.size(); ++m) {
+      for (std::size_t i = 0; i < (rows[m] + 1) / 2; ++i) {
+        const auto value = static_cast<double>(material[m]->values[i * names.size() + c]);
+        if (!std::isnan(value)) moments.add(value);
+      }
+    }
+    if (moments.spread() > kFlat * std::max(1e-3, std::abs(moments.mean))) {
+      moving.push_back(names[c]);
+    }
+  }
+  return moving;
 }
 
 WindowSize window_for(std::size_t train_samples, std::size_t channels,

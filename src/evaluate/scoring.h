@@ -43,6 +43,11 @@ struct WindowSize {
 WindowSize window_for(std::size_t train_samples, std::size_t channels,
                       const ScoringOptions& options);
 
+/// The channels that move in the first half of the first rows[m] of each material[m]: later parts
+/// of it are held out by a fit.
+std::vector<std::string> moving_channels(const std::vector<const Series*>& material,
+                                         const std::vector<std::size_t>& rows);
+
 /// One scored window, with rows of the series.
 struct WindowScore {
   std::size_t begin = 0;

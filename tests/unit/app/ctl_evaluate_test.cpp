@@ -201,6 +201,126 @@ TEST_CASE("evaluate says what is wrong", "[app][ctl][evaluate]") {
   refused([](auto&) {}, kFailed, "c_test.csv:2: column 'label': expected 0 or 1");
 }
 
+/// A noisy recording; its second column is a label where `label` says so.
+std::string noisy_csv(bool label) {
+  std::string text = label ? "time,ax,label\n" : "time,ax\n";
+  for (int i = 0; i < 5000; ++i) {
+    const double noise = std::sin(i * 12.9898) * 43758.5453;
+    char line[80];
+    std::snprintf(line, sizeof line, "%.1f,%.5f", i * 0.5, 20 + noise - std::floor(noise));
+    text += std::string(line) + (label ? ",0\n" : "\n");
+  }
+  return text;
+}
+
+EvaluateOptions synthetic_options(const std::string& file) {
+  EvaluateOptions options;
+  options.protocol = "synthetic";
+  options.file = file;
+  options.detectors = "zscore";
+  options.threads = 2;
+  return options;
+}
+
+TEST_CASE("evaluate synthetic tells what would be caught", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  EvaluateOptions options = synthetic_options(folder.write("pump.csv", noisy_csv(false)));
+  const Ran ran = run(options);
+  REQUIRE(ran.status == kOk);
+  for (const char* part : {"synthetic, causal, pump.csv: learned from 2500 of 5000 rows",
+                           "random (control)", "zscore: caught of those put in", "kind ",
+                           "192 long", "level ", "splice", "On this stream zscore would catch"}) {
+    CAPTURE(part, ran.out);
+    CHECK(ran.out.find(part) != std::string::npos);
+  }
+  CHECK(ran.out.find("decoupled") == std::string::npos);  // of one channel
+  options.json = true;
+  const auto parse = [](const Ran& printed) {
+    REQUIRE(printed.status == kOk);
+    auto json = nlohmann::json::parse(printed.out);
+    for (auto& result : json["results"]) result.erase("seconds");
+    return json;
+  };
+  const auto json = parse(run(options));
+  CHECK(json["protocol"] == "synthetic");
+  CHECK(json["train_rows"] == 2500);
+  REQUIRE(json["results"].size() == 2);
+  CHECK(json["results"][1]["detector"] == "random");
+  CHECK(json["results"][1]["control"] == true);
+  const auto& zscore = json["results"][0];
+  CHECK(zscore["metrics"]["caught"].get<double>() > json["results"][1]["metrics"]["caught"]);
+  CHECK(zscore["failure"].is_null());
+  std::size_t put = 0;
+  for (const auto& cell : zscore["anomalies"]) {
+    put += cell["put"].get<std::size_t>();
+    if (cell["kind"] == "level") CHECK(cell["strength"].get<double>() > 0);
+    if (cell["kind"] == "splice") CHECK(cell["strength"].is_null());
+    if (cell["delay_samples"].is_number()) {
+      CHECK(cell["delay_seconds"].get<double>() == 0.5 * cell["delay_samples"].get<double>());
+    }
+  }
+  CHECK(zscore["put"] == put);
+  options.threads = 1;
+  CHECK(parse(run(options)) == json);
+}
+
+TEST_CASE("evaluate synthetic looks at the label column", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  std::string text = noisy_csv(true);
+  CHECK(run(synthetic_options(folder.write("good.csv", text))).status == kOk);
+  text.replace(text.find(",0\n"), 3, ",1\n");
+  const Ran bad = run(synthetic_options(folder.write("bad.csv", text)));
+  CHECK(bad.status == kFailed);
+  CHECK(bad.err.find("bad.csv: sample 0 of the train part is labelled") != std::string::npos);
+}
+
+TEST_CASE("evaluate synthetic says what is wrong", "[app][ctl][evaluate]") {
+  const TemporaryFolder folder;
+  const EvaluateOptions good = synthetic_options(folder.write("pump.csv", noisy_csv(false)));
+  const auto refused = [&](auto change, int status, const char* part) {
+    EvaluateOptions options = good;
+    change(options);
+    const Ran ran = run(options);
+    CAPTURE(ran.err);
+    CHECK(ran.status == status);
+    CHECK(ran.err.find(part) != std::string::npos);
+    CHECK(ran.out.empty());
+  };
+  refused([](auto& o) { o.file.clear(); }, kUsage, "expected a FILE.csv");
+  refused([](auto& o) { o.data = "x"; }, kUsage, "no --data");
+  refused([](auto& o) { o.train = 1; }, kUsage, "--train: 1, expected between 0 and 1");
+  refused([](auto& o) { o.html = "x.html"; }, kUsage, "no --html");
+  refused([](auto& o) { o.mode = "offline"; }, kFailed, "mode offline");
+  refused([](auto& o) { o.train = 0.99; }, kFailed, "pump.csv: 50 rows behind the train part");
+  refused([](auto& o) { o.file += ".gone"; }, kFailed, "pump.csv.gone");
+  refused([](auto& o) { o.protocol = "csv"; }, kUsage, "evaluate csv: expected --data DIR");
+}
+
+TEST_CASE("The closing sentence names kinds, strengths and lengths", "[app][ctl][evaluate]") {
+  using detect::Anomaly;
+  evaluate::SyntheticResult result;
+  result.detector = "tiny";
+  const auto add = [&](Anomaly kind, double strength, std::size_t length, std::size_t caught) {
+    result.cells.push_back({kind, strength, length, 4, caught, 1});
+    result.caught += caught;
+  };
+  add(Anomaly::kSpike, 1, 1, 2);
+  add(Anomaly::kSpike, 2, 1, 3);
+  add(Anomaly::kLevel, 1, 12, 2);
+  add(Anomaly::kLevel, 1, 48, 4);
+  add(Anomaly::kFlat, 0, 12, 4);
+  add(Anomaly::kSplice, 0, 12, 0);
+  evaluate::SyntheticResult random;
+  CHECK(synthetic_sentence(result, random) ==
+        "On this stream tiny would catch spike from strength 2, level over 48 samples and flat; it "
+        "would miss splice.");
+  random.caught = result.caught;
+  CHECK(synthetic_sentence(result, random).find("its alarms say nothing") != std::string::npos);
+  result.cells.resize(1);
+  CHECK(synthetic_sentence(result, {}) ==
+        "On this stream tiny would catch no kind reliably; it would miss spike.");
+}
+
 TEST_CASE("Figures have four digits at most", "[app][ctl][evaluate]") {
   CHECK(figure_text(0) == "0.0000");
   CHECK(figure_text(0.12345) == "0.1235");
