@@ -15,6 +15,7 @@
 #include "app/ctl_replay.h"
 #include "app/ctl_score.h"
 #include "app/ctl_simulate.h"
+#include "app/ctl_token.h"
 #include "app/ctl_train.h"
 #include "app/version.h"
 #include "heap_count.h"
@@ -40,11 +41,28 @@ void add_json(CLI::App& command, bool& json, const char* what = "Print JSON") {
   command.add_flag("--json", json, what);
 }
 
-void add_url(CLI::App& command, const char* flag, std::string& url) {
+void add_server(CLI::App& command, ctl::ServerFlags& flags) {
+  command.add_option("--token-file", flags.token_file, "File with the token for the daemon")
+      ->type_name("FILE")
+      ->envname("ANOMALYD_TOKEN_FILE");
+  command
+      .add_option("--ca-file", flags.ca_file,
+                  "Who may vouch for an https daemon (PEM); else the system's own authorities")
+      ->type_name("FILE")
+      ->envname("ANOMALYD_CA_FILE");
+  auto* certificate =
+      command.add_option("--cert", flags.certificate, "Certificate to show to the daemon (PEM)");
+  auto* key = command.add_option("--key", flags.key, "Its key (PEM)");
+  certificate->type_name("FILE")->needs(key);
+  key->type_name("FILE")->needs(certificate);
+}
+
+void add_url(CLI::App& command, const char* flag, std::string& url, ctl::ServerFlags& flags) {
   command.add_option(flag, url, "The daemon's address")
       ->type_name("URL")
       ->envname(kUrlVariable)
       ->capture_default_str();
+  add_server(command, flags);
 }
 
 void add_recording(CLI::App& command, ctl::RecordingOptions& options) {
@@ -141,7 +159,7 @@ void add_replay(Commands& commands) {
   command.add_option("files", options->paths, "CSV files, or folders with *.csv")
       ->required()
       ->type_name("FILE");
-  add_url(command, "--to", options->url);
+  add_url(command, "--to", options->url, options->server);
   command.add_option("--speed", options->speed, "Times as fast as it was recorded, or max")
       ->type_name("N|max")
       ->capture_default_str();
@@ -178,6 +196,7 @@ void add_simulate(Commands& commands) {
   CLI::App& command = commands.add(
       "simulate", "Send a simulated accelerometer on a rotating machine, or write it as CSV");
   auto* to = command.add_option("--to", options->url, "The daemon's address")->type_name("URL");
+  add_server(command, options->server);
   command.add_option("--out", options->out, "CSV file to write; - is standard output")
       ->type_name("FILE")
       ->excludes(to);
@@ -266,7 +285,7 @@ void add_queries(Commands& commands) {
   auto streams = std::make_shared<ctl::StreamsOptions>();
   CLI::App& list = commands.add("streams", "List the daemon's streams, or show one");
   list.add_option("key", streams->key, "Key of one stream, such as pump{site=\"a\"}");
-  add_url(list, "--url", streams->url);
+  add_url(list, "--url", streams->url, streams->server);
   list.add_option("--state", streams->state, "learning, normal, anomalous, degraded or excluded");
   list.add_option("--domain", streams->domain, "Only of this domain");
   list.add_option("--name", streams->name, "Only with this name");
@@ -281,7 +300,7 @@ void add_queries(Commands& commands) {
   auto alerts = std::make_shared<ctl::AlertsOptions>();
   CLI::App& alert = commands.add("alerts", "List alerts, newest first, or show one");
   alert.add_option("id", alerts->id, "Id of one alert");
-  add_url(alert, "--url", alerts->url);
+  add_url(alert, "--url", alerts->url, alerts->server);
   alert.add_option("--state", alerts->state, "pending, firing or resolved");
   alert.add_option("--stream", alerts->stream, "Only of the stream with this key");
   alert.add_option("--label", alerts->labels, "Only of streams with this label")
@@ -300,7 +319,7 @@ void add_queries(Commands& commands) {
 
   auto status = std::make_shared<ctl::QueryOptions>();
   CLI::App& show = commands.add("status", "Show how the daemon is");
-  add_url(show, "--url", status->url);
+  add_url(show, "--url", status->url, status->server);
   add_json(show, status->json, json);
   show.callback([&commands, status] {
     commands.run = [status](ctl::Console& console) { return ctl::status(*status, console); };
@@ -316,6 +335,34 @@ void add_check_config(Commands& commands) {
     commands.run = [options](ctl::Console& console) {
       return ctl::check_config(*options, console);
     };
+  });
+}
+
+void add_token(Commands& commands) {
+  auto options = std::make_shared<ctl::TokenOptions>();
+  CLI::App& command = commands.add(
+      "token", "Make a token, and the line of the daemon's token file (http.tokens) for it");
+  command.add_option("name", options->name, "Whose it is, for logs and for basic authentication")
+      ->required();
+  command
+      .add_option("--scope", options->scopes,
+                  "What it may do: ingest, read, write, admin; several with commas between")
+      ->required()
+      ->delimiter(',')
+      ->type_name("SCOPE,...");
+  command.add_option("--streams", options->streams, "Only streams whose names match one of these")
+      ->delimiter(',')
+      ->type_name("PATTERN,...");
+  command.add_option("--max-streams", options->max_streams, "Most streams that it may bring")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--out", options->out, "Write the token to this new file, not to the terminal")
+      ->type_name("FILE");
+  command.add_option("--append", options->append, "Add the line to this token file")
+      ->type_name("FILE");
+  add_json(command, options->json);
+  command.callback([&commands, options] {
+    commands.run = [options](ctl::Console& console) { return ctl::token(*options, console); };
   });
 }
 
@@ -354,7 +401,7 @@ int parse_and_run(int argc, char* argv[]) {
       "Exit status: 0 good; 1 failed (bad data, the server refused); 2 wrong usage; 3 no server "
       "there.\n"
       "ANOMALYD_URL is the daemon's address for replay without --to and the queries without "
-      "--url.");
+      "--url, ANOMALYD_TOKEN_FILE and ANOMALYD_CA_FILE are --token-file and --ca-file.");
   Commands commands{cli, {}};
   add_train(commands);
   add_inspect(commands);
@@ -364,6 +411,7 @@ int parse_and_run(int argc, char* argv[]) {
   add_evaluate(commands);
   add_queries(commands);
   add_check_config(commands);
+  add_token(commands);
   add_bench(commands);
   try {
     cli.parse(argc, argv);

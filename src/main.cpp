@@ -31,10 +31,18 @@ struct Flags {
   bool print_config = false;
 };
 
+/// After all that says where to listen.
+Result<app::Config> with_exposure_checked(Result<app::Config> config) {
+  if (!config.ok()) return config;
+  const Status exposed = app::check_exposure(config.value());
+  if (!exposed.ok()) return exposed.error();
+  return config;
+}
+
 Result<app::Config> read_config(const Flags& flags) {
   Result<app::Config> config = flags.config.empty() ? Result<app::Config>(app::default_config())
                                                     : app::load_config(flags.config);
-  if (!config.ok() || flags.listen.empty()) return config;
+  if (!config.ok() || flags.listen.empty()) return with_exposure_checked(std::move(config));
   // Checked as the key it stands for is. A single-quoted TOML string takes all but its quote.
   const Result<app::Config> given =
       app::parse_config("[http]\nlisten = '" + flags.listen + "'\n", "--listen");
@@ -42,7 +50,7 @@ Result<app::Config> read_config(const Flags& flags) {
   config.value().listen = given.value().listen;
   config.value().http.address = given.value().http.address;
   config.value().http.port = given.value().http.port;
-  return config;
+  return with_exposure_checked(std::move(config));
 }
 
 void configure_log(const app::Config& config) {
@@ -112,7 +120,12 @@ int run(const Flags& flags) {
     std::cout << app::print_config(config.value());
     return 0;
   }
-  if (flags.check_config) return 0;
+  if (flags.check_config) {
+    const Status access = app::check_access(config.value());
+    if (access.ok()) return 0;
+    std::cerr << access.error().message << "\n";
+    return kExitFailure;
+  }
   configure_log(config.value());
   log::info("anomalyd starts", {{"version", std::string(app::kVersion)},
                                 {"revision", std::string(app::kRevision)},
@@ -123,9 +136,8 @@ int run(const Flags& flags) {
     log::write(log::Level::kFatal, "cannot start", {{"error", started.error().message}});
     return kExitFailure;
   }
-  if (!app::is_loopback(config.value().http.address)) {
-    log::warn("listening beyond this machine without TLS or authentication",
-              {{"address", config.value().listen}});
+  for (const std::string& warning : app::exposure_warnings(config.value())) {
+    log::warn(warning, {{"address", config.value().listen}});
   }
   log::info("ready", {{"address", config.value().http.address},
                       {"port", std::to_string(engine->port())},

@@ -456,7 +456,8 @@ StreamCensus count_streams(const stream::ShardStreams& streams) {
 
 void add_api_routes(Engine& engine, http::Router& router) {
   const auto get = [&](std::string pattern, http::Handler handler) {
-    router.add({"GET", std::move(pattern), http::Where::kWorker, std::move(handler)});
+    router.add(
+        {"GET", std::move(pattern), http::Where::kWorker, std::move(handler), http::Scope::kRead});
   };
   get("/", [](Request&) {
     return Response{200, "text/html; charset=utf-8", std::string(kLanding), {}};
@@ -476,15 +477,17 @@ void add_api_routes(Engine& engine, http::Router& router) {
   // Not on the workers, who may all be waiting for a shard.
   for (const char* path : {"/-/healthy", "/healthz"}) {
     router.add({"GET", path, http::Where::kConnection,
-                [](Request&) { return plain(200, "anomalyd is alive"); }});
+                [](Request&) { return plain(200, "anomalyd is alive"); }, http::Scope::kOpen});
   }
-  router.add({"GET", "/-/ready", http::Where::kConnection, [&engine](Request&) {
+  router.add({"GET", "/-/ready", http::Where::kConnection,
+              [&engine](Request&) {
                 if (!engine.ready()) return not_ready();
                 if (!engine.alert_writer().keeps_up()) {
                   return problem(503, "alerts cannot be written");
                 }
                 return plain(200, "anomalyd is ready");
-              }});
+              },
+              http::Scope::kOpen});
 }
 
 }  // namespace anomalyd::app

@@ -142,12 +142,29 @@ void read_http(Section section, Config& config) {
            ", expected address:port, such as \"127.0.0.1:8420\" or \"[::1]:8420\" (no host names)";
   };
   if (section.text("listen", config.listen, accept_listen)) split_listen(config.listen, http);
+  const auto read_path = [&](std::string_view key, std::filesystem::path& path) {
+    std::string text;
+    if (section.text(key, text, accept_path)) path = text;
+  };
+  read_path("tokens", config.tokens);
+  read_path("tls_certificate", config.tls.certificate);
+  read_path("tls_key", config.tls.key);
+  read_path("tls_client_ca", config.tls.client_ca);
+  if (config.tls.certificate.empty() != config.tls.key.empty()) {
+    const bool has_key = config.tls.certificate.empty();
+    section.refuse(has_key ? "tls_key" : "tls_certificate",
+                   std::string("expected also ") + (has_key ? "tls_certificate" : "tls_key"));
+  } else if (!config.tls.client_ca.empty() && config.tls.certificate.empty()) {
+    section.refuse("tls_client_ca", "expected also tls_certificate and tls_key");
+  }
+  section.boolean("insecure", config.insecure);
   section.integer("threads", http.threads, 1, 256);
   section.integer("workers", http.workers, 1, 256);
   section.integer("max_body_bytes", http.limits.max_body_bytes, kKiB, kGiB);
   section.integer("max_header_bytes", http.limits.max_header_bytes, kKiB, kKiB * kKiB);
   section.integer("max_target_bytes", http.limits.max_target_bytes, 256, kKiB * kKiB);
   section.integer("max_connections", http.limits.max_connections, 1, 1'000'000);
+  section.integer("max_connection_requests", http.limits.max_connection_requests, 1, 1'000'000'000);
   read_coarse(section, "request_timeout", http.limits.request_timeout, seconds(1), seconds(86400));
   read_coarse(section, "idle_timeout", http.limits.idle_timeout, seconds(1), seconds(86400));
   section.finish();
@@ -156,6 +173,9 @@ void read_http(Section section, Config& config) {
 void read_ingest(Section section, Config& config) {
   section.integer("max_rows", config.ingest.max_rows, 1, std::int64_t{1} << 28U);
   section.integer("max_json_depth", config.ingest.max_json_depth, 4, 1024);
+  section.integer("max_channels", config.ingest.max_channels, 1,
+                  static_cast<std::int64_t>(kMaxChannels));
+  section.integer("max_labels", config.ingest.max_labels, 0, static_cast<std::int64_t>(kMaxLabels));
   section.integer("max_decompressed_bytes", config.max_decompressed_bytes, kKiB, kGiB);
   nanoseconds max_future(config.ingest.max_future_ns);
   section.duration("max_future", max_future, nanoseconds(0), hours(24 * 365));

@@ -61,6 +61,10 @@ struct DomainConfig {
 struct Config {
   http::ServerOptions http;  ///< [http]: listen = "127.0.0.1:8420", threads, workers, limits
   std::string listen = "127.0.0.1:8420";
+  // Who may come in; what the files hold is read by load_access(), not with the config.
+  std::filesystem::path tokens;  ///< [http] empty: everybody may do everything
+  http::TlsFiles tls;            ///< [http] certificate empty: plain HTTP
+  bool insecure = false;         ///< [http] see check_exposure()
   ingest::CodecLimits ingest{.max_future_ns = TimeNs{24} * 3600 * kNsPerSecond};  ///< [ingest]
   std::size_t max_decompressed_bytes = 64UL << 20U;                               ///< [ingest]
   std::size_t shards = 1;                                                         ///< [stream]
@@ -97,6 +101,18 @@ std::string print_config(const Config& config);
 /// `*`, `?`, `[a-z]`, `\` before one of them to mean itself. A label that the stream does not have
 /// matches nothing, not even `*`.
 const DomainConfig* find_domain(const Config& config, const StreamKey& key);
+
+/// Refuses to be reachable from other machines without TLS and without tokens, unless the config
+/// says that this is meant.
+Status check_exposure(const Config& config);
+/// What lies open on an address that other machines reach, for the log at each start.
+std::vector<std::string> exposure_warnings(const Config& config);
+/// Reads the tokens, certificates and keys that the config names.
+/// Errors   "key: file: what", with the file's line where it has lines.
+Result<http::Access> load_access(const Config& config);
+/// Whether load_access() would do, for a check of the config: credentials that systemd gives only
+/// to the service are not looked for outside of it.
+Status check_access(const Config& config);
 
 /// True for an IPv4 or IPv6 address that only this machine reaches.
 bool is_loopback(const std::string& address);

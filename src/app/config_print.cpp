@@ -30,6 +30,7 @@ std::string print(const std::string& text) { return quote(text); }
 std::string print(const std::filesystem::path& path) { return quote(path.string()); }
 std::string print(std::chrono::nanoseconds duration) { return quote(print_duration(duration)); }
 std::string print(std::size_t value) { return std::to_string(value); }
+std::string print(bool value) { return value ? "true" : "false"; }
 std::string print(int value) { return std::to_string(value); }
 std::string print(std::uint32_t value) { return std::to_string(value); }
 
@@ -114,17 +115,29 @@ std::string print_config(const Config& config) {
   Printer out;
   out.section("[http]");
   out.key("listen", config.listen);
+  const auto path = [&](std::string_view name, const std::filesystem::path& value,
+                        std::string_view otherwise) {
+    out.key(name, value.empty() ? std::nullopt : std::optional(value), otherwise);
+  };
+  path("tokens", config.tokens, "none: everybody may do everything");
+  path("tls_certificate", config.tls.certificate, "none: plain HTTP");
+  path("tls_key", config.tls.key, "none");
+  path("tls_client_ca", config.tls.client_ca, "none: clients need no certificate");
+  out.key("insecure", config.insecure);
   out.key("threads", config.http.threads);
   out.key("workers", config.http.workers);
   out.key("max_body_bytes", config.http.limits.max_body_bytes);
   out.key("max_header_bytes", config.http.limits.max_header_bytes);
   out.key("max_target_bytes", config.http.limits.max_target_bytes);
   out.key("max_connections", config.http.limits.max_connections);
+  out.key("max_connection_requests", config.http.limits.max_connection_requests);
   out.key("request_timeout", std::chrono::nanoseconds(config.http.limits.request_timeout));
   out.key("idle_timeout", std::chrono::nanoseconds(config.http.limits.idle_timeout));
   out.section("[ingest]");
   out.key("max_rows", config.ingest.max_rows);
   out.key("max_json_depth", config.ingest.max_json_depth);
+  out.key("max_channels", config.ingest.max_channels);
+  out.key("max_labels", config.ingest.max_labels);
   out.key("max_decompressed_bytes", config.max_decompressed_bytes);
   out.key("max_future", std::chrono::nanoseconds(config.ingest.max_future_ns));
   out.section("[stream]");

@@ -139,6 +139,18 @@ bool Section::integer(std::string_view key, std::int64_t& value, std::int64_t le
   return true;
 }
 
+bool Section::boolean(std::string_view key, bool& value) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return false;
+  const auto* read = node->as_boolean();
+  if (read == nullptr) {
+    refuse_type(key, *node, "true or false");
+    return false;
+  }
+  value = read->get();
+  return true;
+}
+
 bool Section::number(std::string_view key, double& value, double least, double most, bool above) {
   const toml::node* node = find(key);
   if (node == nullptr) return false;

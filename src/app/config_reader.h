@@ -54,6 +54,7 @@ class Section {
     value = static_cast<Integer>(read);
     return true;
   }
+  bool boolean(std::string_view key, bool& value);
   /// A finite number from `least` to `most`; `above` leaves `least` itself out.
   bool number(std::string_view key, double& value, double least, double most, bool above = false);
   /// Text that `accept` takes: it returns what is wrong, empty when nothing is.

@@ -147,7 +147,12 @@ int inspect(const InspectOptions& options, Console& console) {
 }
 
 int check_config(const CheckConfigOptions& options, Console& console) {
-  const Result<Config> config = load_config(options.path);
+  Result<Config> config = load_config(options.path);
+  if (config.ok()) {
+    Status access = check_exposure(config.value());
+    if (access.ok()) access = check_access(config.value());
+    if (!access.ok()) config = access.error();
+  }
   const std::string errors = config.ok() ? "" : config.error().message;
   if (options.json) {
     console.out << "{\"file\":" << json_string(options.path)

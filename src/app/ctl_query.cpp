@@ -122,7 +122,7 @@ int fail_query(Console& console, const Error& error) {
 template <class Options>
 int with_client(const Options& options, Console& console,
                 int (*command)(const Options&, http::Client&, Console&)) {
-  const auto client = http::Client::make(options.url, kTimeout);
+  const auto client = make_client(options.url, options.server, kTimeout);
   if (!client.ok()) return fail(console, client.error(), kUsage);
   return command(options, *client.value(), console);
 }

@@ -12,6 +12,7 @@ namespace anomalyd::app::ctl {
 
 struct QueryOptions {
   std::string url{kDefaultUrl};
+  ServerFlags server;
   bool json = false;  ///< the server's own JSON; of several pages, their items in one
 };
 

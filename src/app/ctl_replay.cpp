@@ -130,7 +130,7 @@ int replay(const ReplayOptions& options, Console& console) {
 
   std::vector<Lane> lanes;
   for (Part& part : parts) {
-    auto client = http::Client::make(options.url, kTimeout);
+    auto client = make_client(options.url, options.server, kTimeout);
     if (!client.ok()) return fail(console, client.error(), kUsage);
     const std::size_t streams = part.streams.size();
     auto encoder = Encoder::make(format.value(), std::move(part.streams));

@@ -16,6 +16,7 @@ struct ReplayOptions {
   std::vector<std::string> paths;
   RecordingOptions recording;
   std::string url{kDefaultUrl};
+  ServerFlags server;
   std::string speed = "max";
   std::string stream;  ///< name or key; only for one recording; empty: from the file's name
   std::string labels;

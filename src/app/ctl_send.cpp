@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "http/secret_file.h"
 #include "ingest/gzip.h"
 
 namespace anomalyd::app::ctl {
@@ -99,6 +100,27 @@ std::string json_head(const StreamKey& key) {
 }
 
 }  // namespace
+
+Result<std::unique_ptr<http::Client>> make_client(const std::string& url, const ServerFlags& flags,
+                                                  std::chrono::milliseconds timeout) {
+  http::ClientOptions options;
+  options.timeout = timeout;
+  options.tls = {flags.ca_file, flags.certificate, flags.key};
+  if (!flags.token_file.empty()) {
+    auto text = http::read_secret_file(flags.token_file, 4096);
+    if (!text.ok()) return text.error();
+    std::string& token = text.value();
+    while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
+    const bool is_word =
+        std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (token.empty() || !is_word) {
+      return Error{ErrorCode::kInvalidArgument,
+                   flags.token_file + ": expected a token on a line, and nothing else"};
+    }
+    options.token = std::move(token);
+  }
+  return http::Client::make(url, std::move(options));
+}
 
 std::string server_detail(const http::Response& response) {
   const std::string status = std::to_string(response.status) + ": ";

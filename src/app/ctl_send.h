@@ -19,6 +19,19 @@ namespace anomalyd::app::ctl {
 
 inline constexpr std::string_view kDefaultUrl = "http://127.0.0.1:8420";
 
+/// How a command gets at a daemon that does not let everybody in.
+struct ServerFlags {
+  std::string token_file;   ///< holds the token; empty: none is sent
+  std::string ca_file;      ///< PEM, for https; empty: the system's own
+  std::string certificate;  ///< PEM, for a daemon that asks for one
+  std::string key;
+};
+
+/// A client of the daemon at `url`.
+/// Errors    kNotFound or kInvalidArgument for a URL or a file that does not do.
+Result<std::unique_ptr<http::Client>> make_client(const std::string& url, const ServerFlags& flags,
+                                                  std::chrono::milliseconds timeout);
+
 /// What an answer that is no success says: problem+json's detail, InfluxDB's message or error, or
 /// the beginning of the body, after the status: "400: ...".
 std::string server_detail(const http::Response& response);

@@ -172,7 +172,7 @@ int simulate(const SimulateOptions& options, Console& console) {
   auto source = std::make_unique<SimulatorSource>(std::move(simulator).value(), options.seconds);
   if (!options.out.empty()) return simulate_to_file(*source, options, console);
 
-  auto client = http::Client::make(options.url, kTimeout);
+  auto client = make_client(options.url, options.server, kTimeout);
   if (!client.ok()) return fail(console, client.error(), kUsage);
   SendStream stream{std::move(key).value(), {}, options.rate_hz};
   for (const std::string_view channel : Simulator::kChannels) stream.channels.emplace_back(channel);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/ctl_output.h"
+#include "app/ctl_send.h"
 #include "app/simulator.h"
 #include "base/result.h"
 
@@ -14,6 +15,7 @@ namespace anomalyd::app::ctl {
 
 struct SimulateOptions {
   std::string url;  ///< either this
+  ServerFlags server;
   std::string out;  ///< or this is set; "-" is standard output
   std::string stream = "sim";
   std::string labels;

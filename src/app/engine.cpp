@@ -82,7 +82,8 @@ class Engine::ShardObserver final : public stream::Observer {
   log::Throttle invalid_log_;
 };
 
-Engine::Engine(Config config, const Clock& clock) : config_(std::move(config)), clock_(clock) {}
+Engine::Engine(Config config, const Clock& clock)
+    : config_(std::move(config)), clock_(clock), stream_quota_(config_.max_streams) {}
 
 Engine::~Engine() { stop(); }
 
@@ -121,7 +122,11 @@ Status Engine::start_server() {
   http::Router router;
   add_ingest_routes(*this, router);
   add_api_routes(*this, router);
-  auto started = http::Server::start(config_.http, std::move(router), *registry_);
+  http::ServerOptions options = config_.http;
+  auto access = load_access(config_);
+  if (!access.ok()) return access.error();
+  options.access = std::move(access).value();
+  auto started = http::Server::start(std::move(options), std::move(router), *registry_);
   if (!started.ok()) return started.error();
   server_ = std::move(started).value();
   return Done{};
@@ -149,7 +154,8 @@ void Engine::start_shards() {
 Status Engine::start() {
   started_at_ = clock_.now();
   metrics_.set_ready(false);
-  Status status = open_database();
+  Status status = check_exposure(config_);
+  if (status.ok()) status = open_database();
   if (status.ok()) status = start_server();
   if (!status.ok()) return status;
   auto domains = make_domains(config_);
@@ -173,9 +179,11 @@ Status Engine::start() {
 
 Status Engine::reload(const Config& config) {
   auto domains = make_domains(config);
-  if (!domains.ok()) {
+  // Of the running config: whether there is TLS, and where the files are, stays.
+  auto access = load_access(config_);
+  if (!domains.ok() || !access.ok()) {
     metrics_.reloaded(false, clock_.now());
-    return domains.error();
+    return domains.ok() ? access.error() : domains.error();
   }
   std::string keys;
   for (const std::string& key : keys_needing_restart(config_, config)) {
@@ -187,6 +195,7 @@ Status Engine::reload(const Config& config) {
     domains_ = std::move(domains).value();
   }
   for (const auto& shard : shards_) shard->apply(this->domains());
+  server_->use(std::move(access).value());
   metrics_.reloaded(true, clock_.now());
   return Done{};
 }

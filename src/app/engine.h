@@ -17,6 +17,7 @@
 #include "app/alert_writer.h"
 #include "app/config.h"
 #include "app/metrics.h"
+#include "app/stream_quota.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "http/server.h"
@@ -36,13 +37,14 @@ class Engine {
   static std::unique_ptr<Engine> make(Config config, const Clock& clock);
   ~Engine();
 
-  /// Opens the database and the server (which says 503 until all is loaded), loads the detectors,
-  /// starts the shards.
-  /// Errors    what cannot be opened or loaded, and why; then nothing runs.
+  /// Reads tokens and certificates, opens the database and the server (which says 503 until all is
+  /// loaded), loads the detectors, starts the shards. Errors    what cannot be opened or loaded,
+  /// and why; then nothing runs.
   Status start();
-  /// Swaps domains and detectors between two windows. All or nothing: on an error everything
-  /// stays as it was. Listeners, shards and the store keep what they were started with; a change
-  /// there is logged as needing a restart.
+  /// Swaps domains and detectors between two windows, and reads the files of tokens and
+  /// certificates anew. All or nothing: on an error everything stays as it was. Listeners, shards
+  /// and the store keep what they were started with, the names of those files too; a change there
+  /// is logged as needing a restart.
   Status reload(const Config& config);
   /// No more samples, what was accepted is scored and written, within config.drain_timeout. What
   /// is in hand at its end is finished: a batch, a transaction, a request.
@@ -65,6 +67,7 @@ class Engine {
   store::Database& database() { return *database_; }
   const AlertWriter& alert_writer() const { return *alert_writer_; }
   stream::Intake& intake() { return *intake_; }
+  StreamQuota& stream_quota() { return stream_quota_; }
   TimeNs started_at() const { return started_at_; }
   std::shared_ptr<const stream::DomainSet> domains() const;
   std::size_t shards() const { return shards_.size(); }
@@ -110,6 +113,7 @@ class Engine {
   std::vector<std::unique_ptr<ShardObserver>> observers_;
   std::vector<std::unique_ptr<stream::Shard>> shards_;
   std::unique_ptr<stream::Intake> intake_;
+  StreamQuota stream_quota_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> ready_{false};
   TimeNs started_at_ = 0;

@@ -44,18 +44,46 @@ std::optional<Response> unpack(Engine& engine, Request& request) {
   return problem(large ? 413 : 400, plain.error().message);
 }
 
+/// Takes what the sender's token may not bring out of the batch; nothing when that is nothing, else
+/// what the sender is told, if the rest is accepted.
+std::optional<Response> hold_to_token(Engine& engine, const Request& request,
+                                      ingest::Decoded& decoded) {
+  if (request.token == nullptr) return {};
+  const auto refused = engine.stream_quota().hold(*request.token, decoded.batch);
+  if (refused.samples() == 0) return {};
+  engine.metrics().count_denied(refused.foreign, refused.excess);
+  static log::Throttle throttle;
+  unsigned suppressed = 0;
+  if (throttle.allow(suppressed)) {
+    log::warn("samples of streams that a token may not bring",
+              {{"refused", std::to_string(refused.samples())},
+               {"reason", refused.message},
+               {"suppressed", std::to_string(suppressed)}});
+  }
+  // Telegraf looks for "partial write", and then does not send it all again.
+  std::string detail = "partial write: " + refused.message + "; " +
+                       std::to_string(refused.samples()) + " samples refused, " +
+                       std::to_string(decoded.batch.samples()) + " accepted";
+  if (decoded.rejected > 0) {
+    detail += "; " + std::to_string(decoded.rejected) +
+              " more do not parse, the first: " + decoded.rejects.front().message;
+  }
+  return problem(403, detail);
+}
+
 /// Counts what was refused and hands what was good to the shards. Nothing when all of it is
 /// accepted, else the answer that the sender gets instead.
 std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol,
-                               ingest::Decoded& decoded) {
+                               const Request& request, ingest::Decoded& decoded) {
   protocol.requests->Increment();
-  const std::size_t samples = decoded.batch.samples();
   if (decoded.over_max_rows) {
     // Senders halve a batch that is too large and send it again: nothing of it may be kept.
     engine.metrics().count_refused(Refusal::kTooLarge);
     return problem(413, "more than " + std::to_string(engine.config().ingest.max_rows) +
                             " samples in one request (ingest.max_rows)");
   }
+  std::optional<Response> denied = hold_to_token(engine, request, decoded);
+  const std::size_t samples = decoded.batch.samples();
   if (samples > 0) {
     const auto accepted = engine.intake().accept(std::move(decoded.batch));
     if (!accepted.ok()) {
@@ -82,7 +110,7 @@ std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol
                                     {"suppressed", std::to_string(suppressed)}});
     }
   }
-  return {};
+  return denied;
 }
 
 Response post_samples(Engine& engine, Request& request) {
@@ -107,7 +135,8 @@ Response post_samples(Engine& engine, Request& request) {
     ingest::decode_json(request.body, now, engine.config().ingest, decoded);
   }
   const std::size_t samples = decoded.batch.samples();
-  if (auto refused = accept(engine, engine.metrics().json(), decoded)) return std::move(*refused);
+  if (auto refused = accept(engine, engine.metrics().json(), request, decoded))
+    return std::move(*refused);
   if (decoded.rejected > 0) {
     return problem(400,
                    std::to_string(decoded.rejected) + " refused, " + std::to_string(samples) +
@@ -161,7 +190,7 @@ Response write_lines(Engine& engine, const Dialect& dialect, Request& request) {
   ingest::Decoded decoded;
   ingest::decode_line_protocol(request.body, *unit, engine.clock().now(), engine.config().ingest,
                                decoded);
-  if (auto refused = accept(engine, engine.metrics().line_protocol(), decoded)) {
+  if (auto refused = accept(engine, engine.metrics().line_protocol(), request, decoded)) {
     return std::move(*refused);
   }
   if (decoded.rejected > 0) return http::json_response(400, dialect.partial_write(decoded));
@@ -171,24 +200,32 @@ Response write_lines(Engine& engine, const Dialect& dialect, Request& request) {
 }  // namespace
 
 void add_ingest_routes(Engine& engine, http::Router& router) {
+  using http::Scope;
   using http::Where;
   router.add({"POST", "/api/v1/samples", Where::kConnection,
-              [&engine](Request& request) { return post_samples(engine, request); }});
+              [&engine](Request& request) { return post_samples(engine, request); },
+              Scope::kIngest});
   router.add({"POST", "/write", Where::kConnection,
-              [&engine](Request& request) { return write_lines(engine, kV1, request); }});
+              [&engine](Request& request) { return write_lines(engine, kV1, request); },
+              Scope::kIngest});
   router.add({"POST", "/api/v2/write", Where::kConnection,
-              [&engine](Request& request) { return write_lines(engine, kV2, request); }});
-  router.add({"GET", "/ping", Where::kConnection, [](Request&) {
+              [&engine](Request& request) { return write_lines(engine, kV2, request); },
+              Scope::kIngest});
+  router.add({"GET", "/ping", Where::kConnection,
+              [](Request&) {
                 return Response{
                     204, "", "", {{"X-Influxdb-Version", "anomalyd-" + std::string(kVersion)}}};
-              }});
-  router.add({"GET", "/health", Where::kConnection, [&engine](Request&) {
+              },
+              Scope::kOpen});
+  router.add({"GET", "/health", Where::kConnection,
+              [&engine](Request&) {
                 const bool ready = engine.ready();
                 return http::json_response(ready ? 200 : 503,
                                            std::string("{\"name\":\"anomalyd\",\"status\":\"") +
                                                (ready ? "pass" : "fail") + "\",\"version\":\"" +
                                                std::string(kVersion) + "\"}");
-              }});
+              },
+              Scope::kOpen});
 }
 
 }  // namespace anomalyd::app

@@ -27,6 +27,12 @@ Metrics::Metrics(Registry& registry)
       "queue_full", "too_large", "encoding", "not_ready"};
   for (std::size_t i = 0; i < kWhy.size(); ++i) refused_[i] = &refused.Add({{"reason", kWhy[i]}});
 
+  auto& denied = BuildCounter()
+                     .Name("anomalyd_ingest_samples_denied_total")
+                     .Help("Samples refused because of the sender's token, by reason.")
+                     .Register(registry);
+  denied_foreign_ = &denied.Add({{"reason", "streams"}});
+  denied_excess_ = &denied.Add({{"reason", "max_streams"}});
   windows_scored_ = &BuildCounter()
                          .Name("anomalyd_stream_windows_scored_total")
                          .Help("Windows scored, by domain.")

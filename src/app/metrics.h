@@ -36,6 +36,12 @@ class Metrics {
   enum class Refusal : std::uint8_t { kQueueFull, kTooLarge, kEncoding, kNotReady, kRefusals };
   void count_refused(Refusal why) const { refused_[static_cast<std::size_t>(why)]->Increment(); }
 
+  /// Samples of streams that a token may not bring, or too many of them.
+  void count_denied(std::size_t foreign, std::size_t excess) const {
+    denied_foreign_->Increment(static_cast<double>(foreign));
+    denied_excess_->Increment(static_cast<double>(excess));
+  }
+
   prometheus::Counter& windows_scored(std::string_view domain);
   prometheus::Counter& windows_invalid(std::string_view domain);
   prometheus::Counter& alert_transitions(std::string_view domain, std::string_view state);
@@ -51,6 +57,8 @@ class Metrics {
   Protocol line_protocol_;
   Protocol json_;
   std::array<prometheus::Counter*, static_cast<std::size_t>(Refusal::kRefusals)> refused_{};
+  prometheus::Counter* denied_foreign_;
+  prometheus::Counter* denied_excess_;
   prometheus::Family<prometheus::Counter>* windows_scored_;
   prometheus::Family<prometheus::Counter>* windows_invalid_;
   prometheus::Family<prometheus::Counter>* alert_transitions_;

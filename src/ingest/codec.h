@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/sample_batch.h"
+#include "base/stream_key.h"
 #include "base/time.h"
 
 namespace anomalyd::ingest {
@@ -49,6 +50,8 @@ struct CodecLimits {
   std::size_t max_rows = 1UL << 20U;     ///< samples a request
   std::size_t max_schemas = 1UL << 12U;  ///< different lists of channels a request
   std::size_t max_json_depth = 16;
+  std::size_t max_channels = kMaxChannels;  ///< of a sample, at most kMaxChannels
+  std::size_t max_labels = kMaxLabels;      ///< of a stream, at most kMaxLabels
   /// How far ahead of `now` a sample's time may lie; 0: as far as it likes. One sample from next
   /// year would make all that come after it late.
   std::int64_t max_future_ns = 0;

@@ -133,7 +133,7 @@ std::string token(string_view name) {
 class JsonDecoder {
  public:
   JsonDecoder(TimeNs now, const CodecLimits& limits, Decoded& out)
-      : now_(now), limits_(limits), out_(out) {}
+      : now_(now), limits_(limits), out_(out), key_(limits.max_labels) {}
 
   /// `capacity` bytes from text.data() on may be read.
   void decode(string_view text, std::size_t capacity, std::size_t line, bool array_allowed);
@@ -307,9 +307,9 @@ Outcome JsonDecoder::add_name(string_view member, string_view name) {
                   {"expected a name of 1 to 255 bytes of UTF-8 without control characters and "
                    "without { } \" \\ = ,"});
   }
-  if (names_.size() == kMaxChannels) {
+  if (names_.size() == limits_.max_channels) {
     return refuse(Reason::kTooMany, in(member),
-                  {"more than ", std::to_string(kMaxChannels), " channels"});
+                  {"more than ", std::to_string(limits_.max_channels), " channels"});
   }
   names_.push_back(name);
   return Outcome::kTaken;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "ingest/byte_class.h"
 #include "ingest/reject.h"
 
@@ -43,6 +44,10 @@ const std::string_view* RepeatFinder::find(std::span<const std::string_view> nam
   return twice == sorted_.end() ? nullptr : &*twice;
 }
 
+KeyText::KeyText(std::size_t max_labels) : max_labels_(max_labels) {
+  ANOMALYD_CHECK(max_labels <= kMaxLabels, "a limit of labels that a key can hold");
+}
+
 void KeyText::clear() {
   count_ = 0;
   label_bytes_ = 0;
@@ -51,7 +56,7 @@ void KeyText::clear() {
 }
 
 void KeyText::add(std::string_view label, std::string_view value) {
-  if (count_ == labels_.size()) {
+  if (count_ == max_labels_) {
     too_many_ = true;
     return;
   }
@@ -103,7 +108,7 @@ bool KeyText::check(std::string_view name) {
   }
   if (too_many_) {
     return refuse(Reason::kTooMany,
-                  "more than " + std::to_string(kMaxLabels) + " labels on one stream");
+                  "more than " + std::to_string(max_labels_) + " labels on one stream");
   }
   for (std::size_t i = 0; i < count_; ++i) {
     if (!is_name(labels_[i].name)) {

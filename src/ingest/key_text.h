@@ -18,6 +18,8 @@ namespace anomalyd::ingest {
 /// Threads   none of its own.
 class KeyText {
  public:
+  /// Refuses a key with more than `max_labels` of them, at most kMaxLabels.
+  explicit KeyText(std::size_t max_labels = kMaxLabels);
   void clear();
   /// Keeps the views until build(). A label too many, or a second one of the same name, makes
   /// build() fail.
@@ -42,6 +44,7 @@ class KeyText {
   bool refuse(Reason reason, std::string message);
   bool check(std::string_view name);
 
+  const std::size_t max_labels_;
   std::array<LabelText, kMaxLabels> labels_;  // sorted by name
   std::size_t count_ = 0;
   std::size_t label_bytes_ = 0;

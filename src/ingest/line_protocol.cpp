@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "ingest/byte_class.h"
 #include "ingest/codec.h"
 #include "ingest/key_text.h"
@@ -69,7 +70,9 @@ constexpr string_view kReserved = "': names that begin with _ are reserved";
 class LineDecoder {
  public:
   LineDecoder(std::int64_t unit_ns, TimeNs now, const CodecLimits& limits, Decoded& out)
-      : unit_ns_(unit_ns), now_(now), limits_(limits), out_(out) {}
+      : unit_ns_(unit_ns), now_(now), limits_(limits), out_(out), key_(limits.max_labels) {
+    ANOMALYD_CHECK(limits.max_channels <= kMaxChannels, "a limit of channels that fits values_");
+  }
 
   void decode(string_view body);
 
@@ -306,9 +309,9 @@ bool LineDecoder::read_fields(const char*& p, const char* end) {
     if (kind == Kind::kBad) return false;
     if (kind == Kind::kText) {
       ++texts_;
-    } else if (names_.size() == kMaxChannels) {
+    } else if (names_.size() == limits_.max_channels) {
       return refuse(Reason::kTooMany,
-                    {"more than ", std::to_string(kMaxChannels), " fields with numbers"});
+                    {"more than ", std::to_string(limits_.max_channels), " fields with numbers"});
     } else {
       values_[names_.size()] = static_cast<float>(value);
       names_.push_back(name);

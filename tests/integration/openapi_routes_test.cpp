@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 #include <string>
 
@@ -20,8 +21,10 @@ TEST_CASE("Every route is in the API's description, and every path of it is serv
   add_ingest_routes(*engine, router);
   add_api_routes(*engine, router);
   std::set<std::string> served;
+  std::map<std::string, http::Scope> scopes;
   for (const http::Route& route : router.routes()) {
     served.insert(route.method + " " + route.pattern);
+    scopes[route.method + " " + route.pattern] = route.scope;
   }
 
   const json document = json::parse(openapi_document());
@@ -36,6 +39,14 @@ TEST_CASE("Every route is in the API's description, and every path of it is serv
       INFO(method << " " << path);
       CHECK_FALSE(operation.at("operationId").get<std::string>().empty());
       CHECK(operation.at("responses").contains("default"));
+      json security = json::array();
+      if (const http::Scope scope = scopes[upper + " " + path]; scope != http::Scope::kOpen) {
+        security.push_back({{"token", {to_text(scope)}}});
+        security.push_back({{"basic", {to_text(scope)}}});
+      }
+      CHECK(operation.at("security") == security);
+      CHECK(operation.at("responses").contains("401") == !security.empty());
+      CHECK(operation.at("responses").contains("403") == !security.empty());
       // A path's captures are its path parameters.
       std::set<std::string> captures;
       for (std::size_t at = path.find('{'); at != std::string::npos; at = path.find('{', at + 1)) {

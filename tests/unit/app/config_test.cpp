@@ -73,6 +73,14 @@ void check_equal(const Config& a, const Config& b) {
   CHECK(a.listen == b.listen);
   CHECK(a.http.address == b.http.address);
   CHECK(a.http.port == b.http.port);
+  CHECK(a.tokens == b.tokens);
+  CHECK(a.tls.certificate == b.tls.certificate);
+  CHECK(a.tls.key == b.tls.key);
+  CHECK(a.tls.client_ca == b.tls.client_ca);
+  CHECK(a.insecure == b.insecure);
+  CHECK(a.http.limits.max_connection_requests == b.http.limits.max_connection_requests);
+  CHECK(a.ingest.max_channels == b.ingest.max_channels);
+  CHECK(a.ingest.max_labels == b.ingest.max_labels);
   CHECK(a.http.threads == b.http.threads);
   CHECK(a.http.workers == b.http.workers);
   CHECK(a.http.limits.max_body_bytes == b.http.limits.max_body_bytes);
@@ -103,17 +111,25 @@ void check_equal(const Config& a, const Config& b) {
 constexpr const char* kEverything = R"(
 [http]
 listen = "[::1]:0"
+tokens = "/etc/tokens"
+tls_certificate = "c.pem"
+tls_key = "credential:key"
+tls_client_ca = "ca.pem"
+insecure = true
 threads = 3
 workers = 4
 max_body_bytes = 2048
 max_header_bytes = 4096
 max_target_bytes = 512
 max_connections = 7
+max_connection_requests = 9
 request_timeout = "5s"
 idle_timeout = "1.5m"
 [ingest]
 max_rows = 10
 max_json_depth = 5
+max_channels = 4
+max_labels = 0
 max_decompressed_bytes = 4096
 max_future = "2h"
 [stream]
@@ -163,6 +179,14 @@ TEST_CASE("Every key is read", "[app][config]") {
   CHECK(config.listen == "[::1]:0");
   CHECK(config.http.address == "::1");
   CHECK(config.http.port == 0);
+  CHECK(config.tokens == "/etc/tokens");
+  CHECK(config.tls.certificate == "c.pem");
+  CHECK(config.tls.key == "credential:key");
+  CHECK(config.tls.client_ca == "ca.pem");
+  CHECK(config.insecure);
+  CHECK(config.http.limits.max_connection_requests == 9);
+  CHECK(config.ingest.max_channels == 4);
+  CHECK(config.ingest.max_labels == 0);
   CHECK(config.http.threads == 3);
   CHECK(config.http.workers == 4);
   CHECK(config.http.limits.max_body_bytes == 2048);
@@ -271,6 +295,14 @@ TEST_CASE("Each refusal says where, what and what was expected", "[app][config][
       {"[http]\nrequest_timeout = \"1500ms\"\n",
        "t.toml:2:19: http.request_timeout: \"1500ms\", expected a duration from 1s to 1d in whole "
        "s (\"30s\")"},
+      {"[http]\ntls_key = \"k\"\n", "t.toml:2:11: http.tls_key: expected also tls_certificate"},
+      {"[http]\ntls_certificate = \"c\"\n",
+       "t.toml:2:19: http.tls_certificate: expected also tls_key"},
+      {"[http]\ntls_client_ca = \"c\"\n",
+       "t.toml:2:17: http.tls_client_ca: expected also tls_certificate and tls_key"},
+      {"[http]\ninsecure = \"yes\"\n",
+       "t.toml:2:12: http.insecure: a string, expected true or false"},
+      {"[http]\ntokens = \"\"\n", "t.toml:2:10: http.tokens: \"\", expected a path"},
       {"[store]\nalert_retention = \"59s\"\n",
        "t.toml:2:19: store.alert_retention: \"59s\", expected a duration from 1m to 36500d "
        "(\"30s\")"},
@@ -487,7 +519,7 @@ TEST_CASE("The documented config has every key, and its comments are true",
           "[app][config][files]") {
   const std::string documented = read_file(kSource / "configs/anomalyd.toml");
   const std::set<std::string> keys = keys_in(print_config(default_config()));
-  CHECK(keys.size() == 44);
+  CHECK(keys.size() == 52);
   CHECK(keys_in(documented) == keys);
   // What is commented out is good when it is not.
   const std::regex comment(R"(\n# ([a-z_]+ = ))");
