@@ -74,7 +74,10 @@ class Daemon:
     """The daemon as a child process. A context manager: leaving it stops the daemon and wants
     exit status 0, which is what tells of a leak under a sanitizer."""
 
-    def __init__(self, config=DOMAIN, environment=None):
+    def __init__(self, config=DOMAIN, environment=None, tls=None, token=None):
+        """With `tls`, an ssl.SSLContext, it is spoken to over TLS; `token` goes with each request."""
+        self._tls = tls
+        self.token = token
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="anomalyd_"))
         self.config = self.folder / "anomalyd.toml"
         self.store = self.folder / "store"
@@ -99,7 +102,7 @@ class Daemon:
             print(self.log_text(), file=sys.stderr)
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def write_config(self, config):
         self.config.write_text(f'[store]\ndirectory = "{self.store}"\n{config}')
@@ -112,13 +115,23 @@ class Daemon:
     def log_text(self):
         return self.log.read_text(errors="replace")
 
+    def connection(self, tls=None):
+        """A new one."""
+        if tls or self._tls:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60,
+                                               context=tls or self._tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
     def send(self, method, target, body=None, headers=None):
         """One request on a kept connection."""
+        headers = dict(headers or {})
+        if self.token and "Authorization" not in headers:
+            headers["Authorization"] = f"Bearer {self.token}"
         for attempt in (0, 1):
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                self._connection = self.connection()
             try:
-                self._connection.request(method, target, body=body, headers=headers or {})
+                self._connection.request(method, target, body=body, headers=headers)
                 answer = self._connection.getresponse()
                 response = Response(answer.status, answer.headers, answer.read())
                 if answer.will_close:
