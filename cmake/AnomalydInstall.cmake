@@ -26,7 +26,7 @@ foreach(folder configs/examples models)
       FILES_MATCHING PATTERN "*.toml" PATTERN "*.safetensors")
   endif()
 endforeach()
-install(FILES README.md ARCHITECTURE.md CHANGELOG.md LICENSE configs/prometheus/runbook.md
+install(FILES README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md LICENSE configs/prometheus/runbook.md
   DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 if(EXISTS "${PROJECT_SOURCE_DIR}/docs")
   install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}" PATTERN openapi.json EXCLUDE)
