@@ -187,7 +187,10 @@ double median_step(const std::vector<TimeNs>& times) {
 Result<Series> read_series(const std::filesystem::path& path, const ColumnRoles& roles) {
   Result<TextTable> opened = TextTable::open(path);
   if (!opened.ok()) return opened.error();
-  TextTable& table = opened.value();
+  return read_series(opened.value(), roles);
+}
+
+Result<Series> read_series(TextTable& table, const ColumnRoles& roles) {
   Series series;
   const Result<Columns> columns = find_columns(table, roles, series.channels);
   if (!columns.ok()) return columns.error();

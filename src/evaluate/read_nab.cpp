@@ -85,26 +85,14 @@ Result<std::vector<Span>> windows_of(const Json& list, const Series& series,
 
 }  // namespace
 
-Result<Dataset> read_nab(const ReadOptions& options) {
-  const std::filesystem::path labels = options.data / "labels" / "combined_windows.json";
-  const std::filesystem::path data = options.data / "data";
-  const Result<std::string> text = read_whole(labels);
-  if (!text.ok()) return text.error();
-  const Result<Json> parsed = nn::parse_strict(text.value(), kMaxDepth);
+Status put_nab_labels(const std::string& text, const std::filesystem::path& labels,
+                      std::vector<Series>& all) {
+  const Result<Json> parsed = nn::parse_strict(text, kMaxDepth);
   const std::string expected = "expected a JSON object of files and their windows";
   if (!parsed.ok()) return bad(labels, expected + ", got " + shown(parsed.error().message));
   const Json& windows = parsed.value();
   if (!windows.is_object()) return bad(labels, expected);
-  const auto files = files_below(data, ".csv");
-  if (!files.ok()) return files.error();
-  Dataset dataset;
-  for (const std::filesystem::path& path : files.value()) {
-    ColumnRoles roles;
-    roles.time = "timestamp";
-    Result<Series> read = read_series(path, roles);
-    if (!read.ok()) return read.error();
-    Series& series = read.value();
-    series.name = name_below(path, data);
+  for (Series& series : all) {
     const auto found = windows.find(series.name);
     if (found == windows.end()) return bad(labels, "no windows for \"" + series.name + "\"");
     Result<std::vector<Span>> spans = windows_of(*found, series, labels);
@@ -115,7 +103,28 @@ Result<Dataset> read_nab(const ReadOptions& options) {
                 series.truth.begin() + static_cast<std::ptrdiff_t>(window.end), 1);
     }
     series.train = nab_probation(series.samples());
-    dataset.series.push_back(std::move(series));
+  }
+  return Done{};
+}
+
+Result<Dataset> read_nab(const ReadOptions& options) {
+  const std::filesystem::path labels = options.data / "labels" / "combined_windows.json";
+  const std::filesystem::path data = options.data / "data";
+  const Result<std::string> text = read_whole(labels);
+  if (!text.ok()) return text.error();
+  const auto files = files_below(data, ".csv");
+  if (!files.ok()) return files.error();
+  ColumnRoles roles;
+  roles.time = "timestamp";
+  Dataset dataset;
+  for (const std::filesystem::path& path : files.value()) {
+    Result<Series> series = read_series(path, roles);
+    if (!series.ok()) return series.error();
+    series.value().name = name_below(path, data);
+    dataset.series.push_back(std::move(series).value());
+  }
+  if (const Status put = put_nab_labels(text.value(), labels, dataset.series); !put.ok()) {
+    return put.error();
   }
   return dataset;
 }

@@ -31,10 +31,7 @@ std::optional<UcrName> parse_name(std::string_view stem) {
   return name;
 }
 
-Result<Series> read_file(const std::filesystem::path& path) {
-  Result<std::string> whole = read_whole(path);
-  if (!whole.ok()) return whole.error();
-  const std::string& text = whole.value();
+Result<Series> parse_values(const std::string& text, const std::filesystem::path& path) {
   Series series;
   series.channels = {"value"};
   std::size_t line = 1;
@@ -62,32 +59,39 @@ Result<Series> read_file(const std::filesystem::path& path) {
 
 }  // namespace
 
+Result<Series> parse_ucr(const std::string& text, const std::filesystem::path& path) {
+  const auto name = parse_name(path.stem().string());
+  Result<Series> read = parse_values(text, path);
+  if (!read.ok()) return read;
+  Series& series = read.value();
+  const std::size_t n = series.samples();
+  if (!name || name->train < 1 || name->begin <= name->train || name->end < name->begin ||
+      name->end > n) {
+    return Error{ErrorCode::kInvalidArgument,
+                 path.string() +
+                     ": expected a name that ends in _TRAINEND_BEGIN_END with 1 <= "
+                     "TRAINEND < BEGIN <= END <= " +
+                     std::to_string(n)};
+  }
+  series.name = path.filename().string();
+  series.train = name->train;
+  series.events = {{name->begin - 1, name->end}};
+  std::fill(series.truth.begin() + static_cast<std::ptrdiff_t>(name->begin - 1),
+            series.truth.begin() + static_cast<std::ptrdiff_t>(name->end), 1);
+  return read;
+}
+
 Result<Dataset> read_ucr(const ReadOptions& options) {
   const auto files = files_below(options.data, ".txt");
   if (!files.ok()) return files.error();
   Dataset dataset;
   for (const std::filesystem::path& path : files.value()) {
-    const std::string stem = path.stem().string();
-    if (stem.find(kMark) == std::string::npos) continue;  // a readme
-    const auto name = parse_name(stem);
-    Result<Series> read = read_file(path);
-    if (!read.ok()) return read.error();
-    Series& series = read.value();
-    const std::size_t n = series.samples();
-    if (!name || name->train < 1 || name->begin <= name->train || name->end < name->begin ||
-        name->end > n) {
-      return Error{ErrorCode::kInvalidArgument,
-                   path.string() +
-                       ": expected a name that ends in _TRAINEND_BEGIN_END with 1 <= "
-                       "TRAINEND < BEGIN <= END <= " +
-                       std::to_string(n)};
-    }
-    series.name = path.filename().string();
-    series.train = name->train;
-    series.events = {{name->begin - 1, name->end}};
-    std::fill(series.truth.begin() + static_cast<std::ptrdiff_t>(name->begin - 1),
-              series.truth.begin() + static_cast<std::ptrdiff_t>(name->end), 1);
-    dataset.series.push_back(std::move(series));
+    if (path.stem().string().find(kMark) == std::string::npos) continue;  // a readme
+    const Result<std::string> text = read_whole(path);
+    if (!text.ok()) return text.error();
+    Result<Series> series = parse_ucr(text.value(), path);
+    if (!series.ok()) return series.error();
+    dataset.series.push_back(std::move(series).value());
   }
   if (dataset.series.empty()) {
     return Error{ErrorCode::kNotFound,

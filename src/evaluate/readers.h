@@ -40,6 +40,17 @@ struct ColumnRoles {
 
 /// Errors   the table's; kInvalidArgument for no channels, more than kMaxSeriesChannels, no rows.
 Result<Series> read_series(const std::filesystem::path& path, const ColumnRoles& roles);
+Result<Series> read_series(TextTable& table, const ColumnRoles& roles);
+
+/// A file of the UCR archive: its text, and its path, whose name says where it trains and where its
+/// anomaly is.  Errors  kInvalidArgument "file:line: what".
+Result<Series> parse_ucr(const std::string& text, const std::filesystem::path& path);
+
+/// Gives each of `all`, which are named as in the labels, the events, truth and train part that
+/// NAB's combined_windows.json has for it. `labels` is that file's path, for messages.
+/// Errors   kInvalidArgument for text that is not as published, or has no windows for one of them.
+Status put_nab_labels(const std::string& text, const std::filesystem::path& labels,
+                      std::vector<Series>& all);
 
 /// The median of the distances between times, in seconds; 0 when it is not above 0.
 double median_step(const std::vector<TimeNs>& times);

@@ -87,9 +87,13 @@ std::optional<TimeNs> parse_time(std::string_view text) {
 Result<TextTable> TextTable::open(const std::filesystem::path& path) {
   Result<std::string> text = read_whole(path);
   if (!text.ok()) return text.error();
+  return parse(std::move(text).value(), path.string());
+}
+
+Result<TextTable> TextTable::parse(std::string text, std::string name) {
   TextTable table;
-  table.path_ = path.string();
-  table.text_ = std::move(text).value();
+  table.path_ = std::move(name);
+  table.text_ = std::move(text);
   std::string_view header;
   if (table.text_.starts_with("\xEF\xBB\xBF")) table.at_ = 3;
   if (!table.next_line(header) || trimmed(header).empty()) {

@@ -27,6 +27,8 @@ class TextTable {
   /// The separator (comma, semicolon or tab) is what the header has most of. Cells may be quoted
   /// as a whole; a separator within quotes is not understood and makes too many cells.
   static Result<TextTable> open(const std::filesystem::path& path);
+  /// The same of text that is there already; `name` is for messages.
+  static Result<TextTable> parse(std::string text, std::string name);
 
   const std::vector<std::string>& columns() const { return columns_; }
   std::optional<std::size_t> find(std::string_view column) const;
