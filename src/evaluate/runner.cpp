@@ -197,6 +197,13 @@ Status check_detectors(const std::vector<std::string>& names) {
       continue;
     }
     if (std::find(kinds.begin(), kinds.end(), name) != kinds.end()) continue;
+    if (name.find(kWithout) != std::string::npos) {
+      detect::DetectorInfo info;
+      info.kind = name;
+      const auto made = detect::make_online_detector(info);
+      if (!made.ok()) return made.error();
+      continue;
+    }
     std::string known;
     for (const std::string& kind : kinds) known += kind + ", ";
     return Error{ErrorCode::kInvalidArgument, "no detector '" + name + "'; expected one of: " +

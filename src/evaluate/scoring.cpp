@@ -148,7 +148,8 @@ Result<nn::Matrix<float>> cut(const Series& series, std::size_t rows,
   return collector.matrix();
 }
 
-bool is_online(std::string_view kind) {
+bool is_online(std::string_view name) {
+  const std::string_view kind = name.substr(0, name.find(kWithout));
   for (const detect::MemberKind& each : detect::member_kinds()) {
     if (each.name == kind) return each.online;
   }

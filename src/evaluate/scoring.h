@@ -71,6 +71,11 @@ struct LearnedDetector {
   std::vector<float> lead_in;
 };
 
+/// Between a kind without a file and the name of one of its members: "standard-without-ridge" is
+/// the preset less that member, for ablations. No config has such a kind; detect says whether there
+/// is one.
+inline constexpr std::string_view kWithout = "-without-";
+
 /// Learns a detector of this kind, or reads the file when `kind` ends in .safetensors. `material`
 /// is what is learned from: train parts, or whole series for Mode::kOffline. Channels that do not
 /// move there are left out: a fit refuses them, since they say nothing of what is normal.

@@ -352,6 +352,12 @@ TEST_CASE("What cannot be learned is told and never alarms", "[evaluate][runner]
   const auto unknown = run(protocol("csv"), dataset, {"lstm"}, options);
   REQUIRE_FALSE(unknown.ok());
   CHECK(unknown.error().message.find("no detector 'lstm'") != std::string::npos);
+  for (const char* name : {"standard-without-lstm", "lstm-without-ridge", "zscore-without-"}) {
+    CAPTURE(name);
+    const auto refused = run(protocol("csv"), dataset, {name}, options);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().message.find(name) != std::string::npos);
+  }
   const auto no_file = run(protocol("csv"), dataset, {"gone.safetensors"}, options);
   CHECK_FALSE(no_file.ok());
 }
