@@ -179,7 +179,7 @@ std::string read_token(const std::vector<std::string_view>& words, Token& token,
     return std::to_string(words.size()) + (words.size() == 1 ? " word" : " words") +
            ", expected: name scopes sha256:HASH [streams=PATTERN,...] [max_streams=N]";
   }
-  if (!is_token_name(words[0]) || words[0].starts_with(kPrefix)) {
+  if (!is_token_name(words[0]) || words[0].find(kPrefix) != std::string_view::npos) {
     return "name: " + shown(words[0]) + ", expected 1 to 64 letters, digits, '_', '-' or '.'";
   }
   token.name = std::string(words[0]);
