@@ -2,7 +2,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -64,12 +63,18 @@ bool is_token(std::string_view text) {
   return secret.find_first_not_of(kBase64Url) == std::string_view::npos;
 }
 
+/// Fetched once: EVP_sha256() would look it up by its name in each call.
+const EVP_MD* sha256() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  ANOMALYD_CHECK(algorithm != nullptr, "SHA-256 is always there");
+  return algorithm;
+}
+
 TokenSet::Digest digest_of(std::string_view text) {
   TokenSet::Digest digest{};
   unsigned size = 0;
-  const int done =
-      EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  ANOMALYD_CHECK(done == 1 && size == digest.size(), "SHA-256 is always there");
+  const int done = EVP_Digest(text.data(), text.size(), digest.data(), &size, sha256(), nullptr);
+  ANOMALYD_CHECK(done == 1 && size == digest.size(), "SHA-256 of any text");
   return digest;
 }
 
@@ -243,13 +248,14 @@ TokenSet::TokenSet() {
 }
 
 std::uint64_t TokenSet::key_of(const Digest& digest) const {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> code{};
-  unsigned size = 0;
-  const unsigned char* done = HMAC(EVP_sha256(), secret_.data(), static_cast<int>(secret_.size()),
-                                   digest.data(), digest.size(), code.data(), &size);
-  ANOMALYD_CHECK(done != nullptr && size >= sizeof(std::uint64_t), "HMAC is always there");
+  // Key and message have a fixed length and the result stays here: no HMAC is needed.
+  std::array<char, 64> keyed{};
+  static_assert(sizeof keyed == sizeof secret_ + sizeof digest);
+  std::memcpy(keyed.data(), secret_.data(), secret_.size());
+  std::memcpy(keyed.data() + secret_.size(), digest.data(), digest.size());
+  const Digest hash = digest_of({keyed.data(), keyed.size()});
   std::uint64_t key = 0;
-  std::memcpy(&key, code.data(), sizeof key);
+  std::memcpy(&key, hash.data(), sizeof key);
   return key;
 }
 

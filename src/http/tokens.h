@@ -56,7 +56,7 @@ std::string_view to_text(Denial denial);
 ///
 /// Numerics  a token has 256 random bits, so that one SHA-256 of it tells nothing: no salt and no
 ///           slow hash are needed, which are for passwords that people choose. Of what a caller
-///           sends the hash is looked up by an HMAC with a key that this process draws, and
+///           sends the hash is looked up by a hash of it with a key that this process draws, and
 ///           compared in constant time: how long it takes tells nothing about the hashes here.
 /// Cost      two hashes a request, however many tokens there are.
 /// Threads   const is safe to share.
