@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <ostream>
 #include <string_view>
+#include <system_error>
 
 #include "http/secret_file.h"
 #include "http/tokens.h"
@@ -19,11 +19,14 @@ constexpr std::size_t kMaxFileBytes = 32UL << 20U;
 
 Error refuse(const std::string& message) { return Error{ErrorCode::kInvalidArgument, message}; }
 
+/// Of the system call that has just failed.
+std::string why() { return std::generic_category().message(errno); }
+
 Status write_all(int fd, std::string_view text, const std::string& path) {
   while (!text.empty()) {
     const ssize_t count = ::write(fd, text.data(), text.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return refuse(path + ": cannot be written: " + std::strerror(errno));
+    if (count <= 0) return refuse(path + ": cannot be written: " + why());
     text.remove_prefix(static_cast<std::size_t>(count));
   }
   return Done{};
@@ -32,7 +35,7 @@ Status write_all(int fd, std::string_view text, const std::string& path) {
 /// Writes to a file that `flags` open; one that it makes only its owner may read.
 Status write_file(const std::string& path, int flags, std::string_view text) {
   const int fd = ::open(path.c_str(), flags | O_WRONLY | O_CLOEXEC, 0600);
-  if (fd < 0) return refuse(path + ": cannot be opened: " + std::strerror(errno));
+  if (fd < 0) return refuse(path + ": cannot be opened: " + why());
   Status written = write_all(fd, text, path);
   if (::close(fd) != 0 && written.ok()) written = refuse(path + ": cannot be written");
   return written;
