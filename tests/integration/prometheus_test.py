@@ -13,6 +13,7 @@ import unittest
 import urllib.parse
 import urllib.request
 
+from credentials import Authority, Tokens, has_openssl
 from daemon import SOURCE, DOMAIN, Daemon, Machine, await_that, skip
 
 DASHBOARDS = sorted((SOURCE / "configs/grafana/dashboards").glob("*.json"))
@@ -26,18 +27,20 @@ def free_port():
 
 
 class Prometheus:
-    """Prometheus as a child process, scraping one target each second."""
+    """Prometheus as a child process, scraping one target each second. `scrapes` are jobs with
+    further keys of their own, in YAML's one-line form: {name: "scheme: https, ..."}."""
 
-    def __init__(self, target_port):
+    def __init__(self, target_port, scrapes=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="anomalyd_prometheus_"))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         (self.folder / "prometheus.yml").write_text(
             "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
             f"rule_files: ['{RULES}']\n"
-            "scrape_configs:\n"
-            "  - job_name: anomalyd\n"
-            f"    static_configs: [{{targets: ['127.0.0.1:{target_port}']}}]\n")
+            "scrape_configs:\n" + "".join(
+                f"  - {{job_name: {name}, {keys}"
+                f"static_configs: [{{targets: ['127.0.0.1:{target_port}']}}]}}\n"
+                for name, keys in (scrapes or {"anomalyd": ""}).items()))
         self.log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen(
             ["prometheus", f"--config.file={self.folder}/prometheus.yml",
@@ -144,6 +147,43 @@ class PrometheusTest(unittest.TestCase):
         wrong = subprocess.run(["promtool", "check", "metrics"], capture_output=True, timeout=60,
                                input=b"# TYPE bad counter\nbad 1\n")
         self.assertNotEqual(wrong.returncode, 0)
+
+
+@unittest.skipUnless(has_openssl(), "openssl makes the certificates")
+class GuardedTest(unittest.TestCase):
+    def test_prometheus_comes_in_with_a_token_over_tls_and_not_without(self):
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        authority = Authority(folder)
+        certificate, key = authority.issue("server")
+        tokens = Tokens(folder, scraper="read", sensor="ingest")
+        secret = {}
+        for name in tokens.secret:
+            secret[name] = folder / (name + ".token")
+            secret[name].write_text(tokens.secret[name])
+        config = (f'[http]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n' +
+                  tokens.config() + DOMAIN)
+        tls = f"scheme: https, tls_config: {{ca_file: '{authority.certificate}'}}, "
+        scrapes = {
+            "bearer": tls + f"authorization: {{credentials_file: '{secret['scraper']}'}}, ",
+            "basic": tls + "basic_auth: {username: scraper, "
+                           f"password_file: '{secret['scraper']}'}}, ",
+            "nobody": tls,
+            "sensor": tls + f"authorization: {{credentials_file: '{secret['sensor']}'}}, ",
+            "plain": f"authorization: {{credentials_file: '{secret['scraper']}'}}, ",
+            "distrustful": "scheme: https, "
+                           f"authorization: {{credentials_file: '{secret['scraper']}'}}, "}
+        with Daemon(config, tls=authority.context(), token=tokens.secret["scraper"]) as daemon, \
+                Prometheus(daemon.port, scrapes) as prometheus:
+            await_that("prometheus is ready", prometheus.is_ready)
+
+            def health():
+                targets = prometheus.get("/api/v1/targets")["activeTargets"]
+                found = {one["labels"]["job"]: one["health"] for one in targets}
+                return found if len(found) == len(scrapes) and "unknown" not in found.values() \
+                    else None
+            self.assertEqual(await_that("every job has scraped", health), {
+                "bearer": "up", "basic": "up", "nobody": "down", "sensor": "down",
+                "plain": "down", "distrustful": "down"})
 
 
 if __name__ == "__main__":
