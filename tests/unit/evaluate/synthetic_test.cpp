@@ -98,6 +98,22 @@ TEST_CASE("An alarm that is always on catches nothing", "[evaluate]") {
   CHECK(random.caught == 0);
 }
 
+TEST_CASE("Where the recording itself is alarmed nothing counts as caught", "[evaluate]") {
+  SyntheticOptions options = options_with(2);
+  // Of 192 + 40 samples or more one is alarmed nearly always, before an anomaly one rarely is.
+  options.alarm_p = 0.03;
+  const SyntheticResult random = run_on(recording(9000), options).back();
+  std::size_t put = 0;
+  std::size_t caught = 0;
+  for (const SyntheticCell& cell : random.cells) {
+    if (cell.length != kSyntheticLengths.back()) continue;
+    put += cell.put;
+    caught += cell.caught;
+  }
+  CHECK(put > 80);
+  CHECK(caught * 20 < put);
+}
+
 TEST_CASE("Every kind comes at every length and strength that it has", "[evaluate]") {
   Series series = recording(6000);
   const auto results = run_on(series, options_with(1));
