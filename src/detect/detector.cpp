@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "detect/composed_detector.h"
+#include "detect/portfolio_set.h"
 
 namespace anomalyd::detect {
 namespace {
@@ -275,7 +276,12 @@ Result<NormaliserKind> parse_normaliser(std::string_view text) {
 
 Result<std::shared_ptr<const Detector>> make_online_detector(const DetectorInfo& info) {
   if (Status status = check_sizes(info); !status.ok()) return status.error();
-  const Result<const MemberRow*> row = find_member(info.kind);
+  // "standard-without-ridge" is made by the row of "standard"; other kinds have no such names.
+  const std::size_t without = info.kind.find(kWithout);
+  Result<const MemberRow*> row = find_member(std::string_view(info.kind).substr(0, without));
+  if (without != std::string::npos && (!row.ok() || row.value()->make_detector == nullptr)) {
+    row = find_member(info.kind);
+  }
   if (!row.ok()) return row.error();
   if (!row.value()->kind.online) {
     std::string known;

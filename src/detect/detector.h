@@ -96,6 +96,11 @@ class Detector {
   /// that teach nothing (ScaleLearner): while a stream is flat its progress stands still.
   virtual void learn(StreamState& state, std::span<const float> raw) const = 0;
 
+  /// Tells when the window lies that the stream is given next, to learn() or follow(): from the
+  /// time of its first sample to one period after its last. Without it a detector knows no time of
+  /// day.
+  virtual void set_time(StreamState& /*state*/, TimeNs /*start*/, TimeNs /*end*/) const {}
+
   /// Moves a learned stream on to this raw window, the next of it: what must follow the signal
   /// itself, alert or not. Called once for each window, in order, before it is scored. Only
   /// detectors that go from sample to sample do something here; what they learn waits for

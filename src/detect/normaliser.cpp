@@ -120,7 +120,7 @@ void ChannelScale::undo(std::span<const float> normalised, std::span<float> raw)
 }
 
 ScaleLearner::ScaleLearner(std::size_t channels, std::size_t span_windows)
-    : moments_(channels), patience_(kPatienceSpans * span_windows) {}
+    : moments_(channels), still_(channels), patience_(kPatienceSpans * span_windows) {}
 
 bool ScaleLearner::take(std::span<const float> window) {
   const std::vector<ChannelMoments> moments = window_moments(window, moments_.size());
@@ -128,23 +128,36 @@ bool ScaleLearner::take(std::span<const float> window) {
   for (std::size_t c = 0; c < moments.size(); ++c) {
     const double mean = moments[c].mean;
     const bool is_off = !last_mean_.empty() && std::abs(mean - last_mean_[c]) > still_within(mean);
-    moved += !is_flat(moments[c]) || is_off;
+    if (is_flat(moments[c]) && !is_off) continue;
+    ++moved;
+    moments_[c].merge(moments[c]);
   }
   last_mean_.resize(moments.size());
-  for (std::size_t c = 0; c < moments.size(); ++c) last_mean_[c] = moments[c].mean;
-  if (moved == 0) return false;
+  for (std::size_t c = 0; c < moments.size(); ++c) {
+    last_mean_[c] = moments[c].mean;
+    // What never moved still has a mean.
+    if (moments_[c].count == 0 && moved > 0) still_[c].merge(moments[c]);
+  }
+  any_moved_ = moved > 0;
+  if (!any_moved_) return false;
   if (moved < moments.size() && patience_ > 0) {
     --patience_;
     return false;
   }
-  for (std::size_t c = 0; c < moments.size(); ++c) moments_[c].merge(moments[c]);
   return true;
 }
 
-ChannelScale ScaleLearner::scale() const { return ChannelScale::with_floor(moments_); }
+ChannelScale ScaleLearner::scale() const {
+  std::vector<ChannelMoments> moments = moments_;
+  for (std::size_t c = 0; c < moments.size(); ++c) {
+    if (moments[c].count == 0) moments[c] = still_[c];
+  }
+  return ChannelScale::with_floor(moments);
+}
 
 std::size_t ScaleLearner::bytes() const {
-  return moments_.capacity() * sizeof(ChannelMoments) + last_mean_.capacity() * sizeof(double);
+  return (moments_.capacity() + still_.capacity()) * sizeof(ChannelMoments) +
+         last_mean_.capacity() * sizeof(double);
 }
 
 void apply_scale(std::span<const float> mean_then_spread, std::span<const float> raw,

@@ -64,12 +64,16 @@ class ScaleLearner {
 
   /// True when this window, which must be finite, counts towards the span.
   bool take(std::span<const float> window);
-  /// Of all windows that counted.
+  /// Whether anything moved in the last window taken.
+  bool any_moved() const { return any_moved_; }
+  /// Of each channel, from all windows in which it moved.
   ChannelScale scale() const;
   std::size_t bytes() const;  ///< heap bytes held
 
  private:
-  std::vector<ChannelMoments> moments_;
+  std::vector<ChannelMoments> moments_;  // of the windows in which the channel moved
+  std::vector<ChannelMoments> still_;    // while it has not moved yet
+  bool any_moved_ = false;
   std::vector<double> last_mean_;  // of the window before; empty before the first
   std::size_t patience_;           // windows that may still be passed over
 };

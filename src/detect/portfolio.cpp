@@ -25,7 +25,7 @@ class PortfolioState final : public Following {
  public:
   std::size_t bytes() const override {
     return sizeof *this + span.values.capacity() * sizeof(float) +
-           span.breaks.capacity() * sizeof(std::size_t) +
+           span.breaks.capacity() * sizeof(std::size_t) + span.times.capacity() * sizeof(TimeNs) +
            (members ? members->bytes() - sizeof *members : 0);
   }
 
@@ -34,7 +34,10 @@ class PortfolioState final : public Following {
   bool is_fresh = true;              // the next window is all new
   bool is_break = false;             // the next samples that are kept do not follow on
   std::size_t flat_samples = 0;      // in a row, of windows that taught nothing
-  float score = kNone;               // of the window that follow() moved on to
+  TimeNs start = kNoTime;            // of the window that is given next
+  TimeNs end = kNoTime;
+  RunningTail moving;   // of window scores, alert or not
+  float score = kNone;  // of the window that follow() moved on to
 };
 
 PortfolioState& state_of(const StreamState& state) {
@@ -77,21 +80,30 @@ class PortfolioDetector final : public Detector {
     }
     const bool teaches = state.learning->scale.take(raw);
     const std::span<const float> samples = take_new(own, raw);
-    own.flat_samples = teaches ? 0 : own.flat_samples + samples.size() / own.span.channels;
+    own.flat_samples = state.learning->scale.any_moved()
+                           ? 0
+                           : own.flat_samples + samples.size() / own.span.channels;
     if (own.flat_samples > kMostFlatWindows * info_.window_samples) {
       own.is_fresh = true;
       return;
     }
-    if (own.is_break) own.span.breaks.push_back(own.span.samples());
+    if (own.is_break) begin_stretch(own, samples.size() / own.span.channels);
     own.is_break = false;
     keep(own.span, samples);
     if (!teaches) return;
     if (++state.learned_windows == info_.learn_windows) finish(state, own);
   }
 
+  void set_time(StreamState& state, TimeNs start, TimeNs end) const override {
+    PortfolioState& own = state_of(state);
+    own.start = start;
+    own.end = end;
+  }
+
   void follow(StreamState& state, std::span<const float> raw) const override {
     PortfolioState& own = state_of(state);
     MemberSet& members = *own.members;
+    own.moving.add(own.moving.bin_of(own.score));
     own.score = kNone;
     members.skip();  // what update() did not let in
     if (!all_finite(raw)) {
@@ -103,12 +115,15 @@ class PortfolioDetector final : public Detector {
     std::vector<float> sample(channels);
     const std::span<const float> samples = take_new(own, raw);
     const std::size_t hop = info_.hop_samples * channels;
+    const TimeNs step = step_of(own);
+    TimeNs time = time_of(own, samples.size() / channels);
     for (std::size_t i = 0; i < samples.size(); i += channels) {
       // Of a window that is all new, the last hop alone waits to be learned.
       if ((samples.size() - i) % hop == 0) members.skip();
       apply_scale(state.normaliser, samples.subspan(i, channels), sample);
       clamp(sample);
-      const float score = members.follow(sample);
+      const float score = members.follow(sample, time, step);
+      if (time != kNoTime) time += step;
       if (!(score <= own.score)) own.score = score;
     }
   }
@@ -135,7 +150,11 @@ class PortfolioDetector final : public Detector {
   double p_value(const StreamState& state, float score) const override {
     ANOMALYD_CHECK(state.calibration != nullptr,
                    "detector: p_value() before the stream is learned");
-    return state.calibration->p_value(static_cast<double>(score));
+    const double steady = state.calibration->p_value(static_cast<double>(score));
+    if (std::isnan(steady)) return steady;
+    // As with members: the geometric mean of how rare the score is in normal times and of late.
+    const auto moving = static_cast<double>(state_of(state).moving.surprise(score));
+    return std::sqrt(steady * std::pow(10.0, -moving));
   }
 
   void update(StreamState& state, std::span<const float> /*normalised*/) const override {
@@ -174,6 +193,28 @@ class PortfolioDetector final : public Detector {
     return raw;
   }
 
+  TimeNs step_of(const PortfolioState& own) const {
+    return (own.end - own.start) / static_cast<TimeNs>(info_.window_samples);
+  }
+  /// When the first of the window's last `samples` was taken.
+  TimeNs time_of(const PortfolioState& own, std::size_t samples) const {
+    if (own.start == kNoTime) return kNoTime;
+    return own.end - static_cast<TimeNs>(samples) * step_of(own);
+  }
+
+  /// The next `samples` of the span do not follow on the last.
+  void begin_stretch(PortfolioState& own, std::size_t samples) const {
+    Recording& span = own.span;
+    const TimeNs time = time_of(own, samples);
+    if (span.samples() > 0) span.breaks.push_back(span.samples());
+    span.step = step_of(own);
+    if (time == kNoTime) {
+      span.times.clear();
+    } else if (span.times.size() == span.breaks.size()) {
+      span.times.push_back(time);
+    }
+  }
+
   /// Appends to the learning span, of which the last samples are kept.
   void keep(Recording& span, std::span<const float> samples) const {
     // Never less than what a calibration needs.
@@ -185,11 +226,15 @@ class PortfolioDetector final : public Detector {
     const std::size_t gone = span.samples() - most;
     span.values.erase(span.values.begin(),
                       span.values.begin() + static_cast<std::ptrdiff_t>(gone * span.channels));
-    std::vector<std::size_t> breaks;
-    for (const std::size_t at : span.breaks) {
-      if (at > gone) breaks.push_back(at - gone);
+    const auto first_kept = std::upper_bound(span.breaks.begin(), span.breaks.end(), gone);
+    const auto passed = first_kept - span.breaks.begin();
+    if (!span.times.empty()) {
+      const std::size_t begun = passed == 0 ? 0 : span.breaks[static_cast<std::size_t>(passed) - 1];
+      span.times.erase(span.times.begin(), span.times.begin() + passed);
+      span.times.front() += static_cast<TimeNs>(gone - begun) * span.step;
     }
-    span.breaks = std::move(breaks);
+    span.breaks.erase(span.breaks.begin(), first_kept);
+    for (std::size_t& at : span.breaks) at -= gone;
   }
 
   void finish(StreamState& state, PortfolioState& own) const {
@@ -200,21 +245,22 @@ class PortfolioDetector final : public Detector {
     clamp(own.span.values);
     Result<LearnedPortfolio> learned = learn_portfolio(preset_, own.span, info_.hop_samples);
     ANOMALYD_CHECK(learned.ok(), "portfolio: a learning span must be enough to calibrate");
+    own.moving = learned.value().moving;
     own.members.emplace(std::move(learned.value().members));
     state.calibration = std::make_unique<Calibration>(std::move(learned.value().calibration));
-    own.span = Recording{own.span.channels, std::vector<float>(), std::vector<std::size_t>()};
+    own.span = Recording{own.span.channels, {}, {}, {}, 0};
     state.learning.reset();
   }
 
   DetectorInfo info_;
-  const Preset& preset_;
+  Preset preset_;
 };
 
 }  // namespace
 
 Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info) {
-  const Preset* preset = find_preset(info.kind);
-  ANOMALYD_CHECK(preset != nullptr, "portfolio: a row of member_kinds() without a preset");
+  const Result<Preset> preset = make_preset(info.kind);
+  if (!preset.ok()) return preset.error();
   if (info.normaliser == NormaliserKind::kWindow) {
     return Error{ErrorCode::kInvalidArgument,
                  info.kind +
@@ -226,7 +272,7 @@ Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info)
                                                   std::to_string(info.hop_samples) +
                                                   ", expected at most " + std::to_string(kMostHop)};
   }
-  return std::shared_ptr<const Detector>(std::make_shared<PortfolioDetector>(info, *preset));
+  return std::shared_ptr<const Detector>(std::make_shared<PortfolioDetector>(info, preset.value()));
 }
 
 }  // namespace anomalyd::detect

@@ -99,7 +99,7 @@ std::vector<float> highest(const MemberSet& members, const Recording& recording,
     own.skip();
     for (std::size_t m = 0; i >= begin && m < most.size(); ++m) {
       const MemberSet::Slot& slot = own.slots()[m];
-      most[m] = std::max(most[m], slot.surprise.of(slot.raw));
+      most[m] = std::max(most[m], slot.steady.surprise(slot.raw));
     }
   }
   return most;

@@ -30,79 +30,56 @@ RawScores replay(MemberSet& members, const Recording& span, std::size_t hop, std
   RawScores raw;
   raw.samples = span.samples();
   raw.of.assign(members.slots().size(), {});
-  auto next_break = span.breaks.begin();
+  std::size_t stretch = 0;
+  TimeNs time = span.times.empty() ? kNoTime : span.times.front();
   for (std::size_t i = 0; i < raw.samples; ++i) {
-    if (next_break != span.breaks.end() && *next_break == i) {
+    if (stretch < span.breaks.size() && span.breaks[stretch] == i) {
       members.learn();
       members.interrupt();
-      ++next_break;
+      ++stretch;
+      if (time != kNoTime) time = span.times[stretch];
     }
     if (i == at) early.emplace(members);
-    members.follow(span.sample(i));
+    members.follow(span.sample(i), time, span.step);
     for (std::size_t m = 0; m < raw.of.size(); ++m) raw.of[m].push_back(members.slots()[m].raw);
     if ((i + 1) % hop == 0) members.learn();
+    if (time != kNoTime) time += span.step;
   }
   members.learn();
   return raw;
 }
 
-using Surprises = std::vector<std::optional<Surprise>>;
-
-/// Which of two halves a sample of the span belongs to: blocks in turn, so that both halves have
-/// seen all of the span, and scores that depend on each other are mostly in one of them.
-class Folds {
- public:
-  Folds(std::size_t begin, std::size_t end)
-      : begin_(begin), block_(std::max<std::size_t>(1, (end - begin) / kBlocks)) {}
-  std::size_t of(std::size_t sample) const { return (sample - begin_) / block_ % 2; }
-
- private:
-  static constexpr std::size_t kBlocks = 10;
-  std::size_t begin_;
-  std::size_t block_;
-};
-
-/// Each member's calibration by the samples begin..end-1, those of one fold or (2) of both.
-Surprises fit_surprises(const RawScores& raw, std::size_t begin, std::size_t end,
-                        const Folds& folds, std::size_t fold) {
-  Surprises surprises(raw.of.size());
-  std::vector<float> scores;
-  for (std::size_t m = 0; m < raw.of.size(); ++m) {
-    scores.clear();
-    for (std::size_t i = begin; i < end; ++i) {
-      if (std::isnan(raw.of[m][i])) continue;
-      if (fold == 2 || folds.of(i) == fold) scores.push_back(raw.of[m][i]);
-    }
-    Result<Surprise> fitted = Surprise::fit(scores);
-    if (fitted.ok()) surprises[m] = std::move(fitted).value();
+/// Counts the scores of the samples from `begin` on in a member's tails. Returns the surprises,
+/// each from the scores before it; none where a member never scored.
+std::vector<float> count_scores(std::span<const float> raw, std::size_t begin,
+                                MemberSet::Slot& slot) {
+  RunningTail tail;
+  tail.set_range(raw.subspan(begin));
+  std::vector<float> surprises;
+  for (const float score : raw.subspan(begin)) {
+    surprises.push_back(tail.surprise(score));
+    tail.add(tail.bin_of(score));
   }
+  slot.moving = tail;
+  slot.steady = tail;
   return surprises;
 }
 
-/// Window scores of the samples from `begin` on: the mean surprise as MemberSet::follow() makes it,
-/// each sample by the calibrations of the other fold; the highest of each hop.
-std::vector<float> window_scores(const RawScores& raw, std::span<const MemberSet::Slot> slots,
-                                 const std::array<Surprises, 2>& surprises, const Folds& folds,
-                                 std::size_t begin, std::size_t hop) {
-  constexpr std::size_t kSmooth = MemberSet::kSmoothSamples;
-  std::vector<float> means;
+/// Window scores as MemberSet::follow() makes them of the samples' surprises: the highest of each
+/// hop.
+std::vector<float> window_scores(const std::vector<std::vector<float>>& surprises,
+                                 std::span<const MemberSet::Slot> slots, std::size_t hop) {
   std::vector<float> scores;
+  SmoothMean mean;
   float highest = 0;
-  for (std::size_t i = begin; i < raw.samples; ++i) {
-    const Surprises& other = surprises[1 - folds.of(i)];
-    float sum = 0;
-    float weights = 0;
+  const std::size_t samples = surprises.empty() ? 0 : surprises.front().size();
+  for (std::size_t i = 0; i < samples; ++i) {
+    SurpriseSum sum;
     for (std::size_t m = 0; m < slots.size(); ++m) {
-      if (!other[m] || !(slots[m].weight > 0) || std::isnan(raw.of[m][i])) continue;
-      sum += slots[m].weight * other[m]->of(raw.of[m][i]);
-      weights += slots[m].weight;
+      sum.add(*slots[m].row, slots[m].weight, surprises[m][i]);
     }
-    means.push_back(weights > 0 ? sum / weights : 0);
-    const std::size_t n = std::min(means.size(), kSmooth);
-    float total = 0;
-    for (std::size_t j = means.size() - n; j < means.size(); ++j) total += means[j];
-    highest = std::max(highest, total / static_cast<float>(n));
-    if (means.size() % hop != 0) continue;
+    highest = std::max(highest, sum.score(mean));
+    if ((i + 1) % hop != 0) continue;
     scores.push_back(highest);
     highest = 0;
   }
@@ -113,7 +90,7 @@ std::vector<float> window_scores(const RawScores& raw, std::span<const MemberSet
 /// `unseen` samples it finds, against the best of them. `early` has not learned those samples.
 void weigh_members(MemberSet& early, std::span<MemberSet::Slot> slots, const Recording& span,
                    std::size_t unseen) {
-  for (std::size_t m = 0; m < slots.size(); ++m) early.slots()[m].surprise = slots[m].surprise;
+  for (std::size_t m = 0; m < slots.size(); ++m) early.slots()[m].steady = slots[m].steady;
   Recording clean;
   clean.channels = span.channels;
   clean.values.assign(span.values.end() - static_cast<std::ptrdiff_t>(unseen * span.channels),
@@ -162,20 +139,19 @@ Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& 
   const std::size_t at = preset.chooses ? span.samples() - unseen : span.samples();
   const RawScores raw = replay(members, span, hop, at, early);
   const auto begin = static_cast<std::size_t>(kWarmUp * static_cast<double>(raw.samples));
-  const Folds folds(begin, raw.samples);
-  const Surprises all = fit_surprises(raw, begin, raw.samples, folds, 2);
   const std::span<MemberSet::Slot> slots = members.slots();
+  std::vector<std::vector<float>> surprises;
   for (std::size_t m = 0; m < slots.size(); ++m) {
-    slots[m].weight = all[m] ? 1.0F : 0.0F;
-    if (all[m]) slots[m].surprise = *all[m];
+    surprises.push_back(count_scores(raw.of[m], begin, slots[m]));
   }
   if (early) weigh_members(*early, slots, span, unseen);
-  const std::array<Surprises, 2> halves{fit_surprises(raw, begin, raw.samples, folds, 0),
-                                        fit_surprises(raw, begin, raw.samples, folds, 1)};
-  Result<Calibration> calibration =
-      Calibration::fit(window_scores(raw, slots, halves, folds, begin, hop));
+  const std::vector<float> scores = window_scores(surprises, slots, hop);
+  Result<Calibration> calibration = Calibration::fit(scores);
   if (!calibration.ok()) return calibration.error();
-  return LearnedPortfolio{std::move(members), std::move(calibration).value()};
+  RunningTail moving;
+  moving.set_range(scores);
+  for (const float score : scores) moving.add(moving.bin_of(score));
+  return LearnedPortfolio{std::move(members), std::move(calibration).value(), moving};
 }
 
 }  // namespace anomalyd::detect

@@ -15,6 +15,8 @@ struct Recording {
   std::size_t channels = 1;
   std::vector<float> values;        ///< (samples, channels), finite, within +-kMaxFollowed
   std::vector<std::size_t> breaks;  ///< ascending: samples that do not follow on the one before
+  std::vector<TimeNs> times;        ///< of sample 0 and of each break; empty: not known
+  TimeNs step = 0;                  ///< from one sample to the next
 
   std::size_t samples() const { return values.size() / channels; }
   std::span<const float> sample(std::size_t i) const {
@@ -26,15 +28,15 @@ struct Recording {
 struct LearnedPortfolio {
   MemberSet members;
   Calibration calibration;  ///< of window scores
+  RunningTail moving;       ///< of the same
 };
 
 /// Periods and sizes.  Cost  two Fourier transforms of the span a channel, of eight channels.
 StreamTraits traits_of(const Recording& span, std::size_t hop);
 
 /// Sends the span through the members as live samples would go, `hop` at a time, each hop scored
-/// before it is learned; what they scored after the first kWarmUp of it calibrates each member,
-/// and their sum. The sum's calibration sees each sample through member calibrations
-/// that were fitted on other blocks of the span.
+/// before it is learned; what they scored after the first kWarmUp of it is counted in their tails,
+/// each score after its surprise is taken, and so calibrates their sum.
 ///
 /// Errors   kInvalidArgument when the span is too short for a calibration.
 /// Numerics a function of the span alone.

@@ -9,16 +9,18 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr std::array kTinyMembers{"state"sv, "level"sv, "ridge-short"sv, "spike"sv};
-constexpr std::array kStandardMembers{"state"sv, "profile-64"sv, "ridge"sv,     "profile-96"sv,
-                                      "level"sv, "profile-48"sv, "templates"sv, "ridge-short"sv};
-constexpr std::array kFullMembers{
-    "state"sv,      "profile-64"sv, "ridge"sv,       "profile-96"sv, "level"sv,
-    "profile-48"sv, "templates"sv,  "ridge-short"sv, "subspace"sv,   "seasonal"sv,
-    "profile-32"sv, "spike"sv,      "polynomial"sv,  "spectral"sv,   "half-space-trees"sv};
+constexpr std::array kTinyMembers{"state"sv,      "level"sv, "ridge-short"sv,
+                                  "polynomial"sv, "range"sv, "level-short"sv};
+constexpr std::array kStandardMembers{
+    "state"sv, "level"sv,       "ridge-short"sv, "polynomial"sv, "range"sv,      "profile-96"sv,
+    "ridge"sv, "profile-128"sv, "calendar"sv,    "profile-64"sv, "level-short"sv};
+constexpr std::array kFullMembers{"state"sv,      "level"sv,      "ridge-short"sv, "polynomial"sv,
+                                  "range"sv,      "profile-96"sv, "ridge"sv,       "profile-128"sv,
+                                  "calendar"sv,   "profile-64"sv, "templates"sv,   "subspace"sv,
+                                  "profile-48"sv, "seasonal"sv,   "level-short"sv};
 
 constexpr std::array<Preset, 3> kPresets{{
-    {"standard", kStandardMembers, {3584, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
+    {"standard", kStandardMembers, {3072, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
     {"full", kFullMembers, {8192, 96, 2048, 64}, 2UL << 20U, 1'000'000, 32768, true},
     {"tiny", kTinyMembers, {0, 8, 64, 8}, 7UL << 10U, 1200, 2048, false},
 }};
@@ -34,6 +36,7 @@ std::vector<MemberSet::Slot> members_of(const Preset& preset, const StreamTraits
   std::size_t bytes = 0;
   double operations = 0;
   for (const std::string_view name : preset.members) {
+    if (name == preset.without) continue;
     const StreamMemberRow* row = find_stream_member(name);
     ANOMALYD_CHECK(row != nullptr, "portfolio: a preset names an unknown member");
     MadeMember member = row->make(traits, preset.size);
@@ -47,7 +50,7 @@ std::vector<MemberSet::Slot> members_of(const Preset& preset, const StreamTraits
     MemberSet::Slot slot;
     slot.row = row;
     slot.member = std::move(member);
-    if (row->is_guarded) slot.surprised.assign(traits.hop, 0);
+    slot.waiting.assign(traits.hop, RunningTail::kNoBin);
     slots.push_back(std::move(slot));
   }
   return slots;
@@ -62,35 +65,20 @@ const Preset* find_preset(std::string_view kind) {
   return nullptr;
 }
 
-Result<Surprise> Surprise::fit(std::span<const float> scores) {
-  const Result<Calibration> calibration = Calibration::fit(scores);
-  if (!calibration.ok()) return calibration.error();
-  Surprise made;
-  constexpr double kStep = static_cast<double>(kMost) / (kKnots - 1);
-  float last = *std::min_element(scores.begin(), scores.end());
-  made.scores_[0] = last;
-  for (std::size_t i = 1; i < kKnots; ++i) {
-    const double at = calibration.value().quantile(std::pow(10.0, -kStep * static_cast<double>(i)));
-    if (!(at < static_cast<double>(std::numeric_limits<float>::max()))) break;
-    last = std::max(last, static_cast<float>(at));
-    made.scores_[i] = last;
-    made.known_ = i + 1;
-  }
-  const double beyond = calibration.value().p_value(std::numeric_limits<double>::max());
-  made.top_ = std::min(kMost, static_cast<float>(-std::log10(beyond)));
-  return made;
-}
-
-float Surprise::of(float score) const {
-  if (!(score > scores_[0])) return 0;
-  constexpr float kStep = kMost / static_cast<float>(kKnots - 1);
-  const auto end = scores_.begin() + static_cast<std::ptrdiff_t>(known_);
-  const auto above = std::upper_bound(scores_.begin(), end, score);
-  if (above == end) return top_;
-  const float high = *above;
-  const float low = *(above - 1);
-  const float part = high > low ? (score - low) / (high - low) : 0;
-  return kStep * (static_cast<float>(above - scores_.begin() - 1) + part);
+Result<Preset> make_preset(std::string_view name) {
+  const std::size_t at = name.find(kWithout);
+  const Preset* found = find_preset(name.substr(0, at));
+  const Error unknown{ErrorCode::kInvalidArgument,
+                      "detector: no preset \"" + std::string(name.substr(0, 64)) +
+                          "\", expected one of them, or PRESET-without-MEMBER of its members"};
+  if (found == nullptr) return unknown;
+  Preset preset = *found;
+  if (at == std::string_view::npos) return preset;
+  const auto member =
+      std::find(preset.members.begin(), preset.members.end(), name.substr(at + kWithout.size()));
+  if (member == preset.members.end()) return unknown;
+  preset.without = *member;
+  return preset;
 }
 
 MemberSet::MemberSet(const Preset& preset, const StreamTraits& traits)
@@ -102,45 +90,45 @@ MemberSet::MemberSet(const MemberSet& other)
     : traits_(other.traits_),
       history_(other.history_),
       pending_(other.pending_),
-      sums_(other.sums_),
-      summed_(other.summed_) {
+      smooth_(other.smooth_) {
   for (const Slot& slot : other.slots_) {
-    slots_.push_back({slot.row, slot.member->clone(), slot.surprise, slot.weight, slot.raw,
-                      slot.recent, slot.clean, slot.held, slot.surprised});
+    slots_.push_back({slot.row, slot.member->clone(), slot.moving, slot.steady, slot.weight,
+                      slot.raw, slot.recent, slot.clean, slot.held, slot.waiting});
   }
 }
 
-float MemberSet::follow(std::span<const float> sample) {
+float MemberSet::follow(std::span<const float> sample, TimeNs time, TimeNs step) {
   ANOMALYD_CHECK(pending_ < traits_.hop, "portfolio: more samples than a hop wait");
-  history_.push(sample);
-  float sum = 0;
-  float weights = 0;
+  history_.push(sample, time, step);
+  SurpriseSum sum;
+  bool is_scored = false;
   for (Slot& slot : slots_) {
     slot.raw = slot.member->follow(history_);
-    const float surprise = slot.surprise.of(slot.raw);
-    if (slot.row->is_guarded) slot.surprised[pending_] = surprise >= kGuard ? 1 : 0;
+    const float steady = slot.steady.surprise(slot.raw);
+    const float surprise = 0.5F * (steady + slot.moving.surprise(slot.raw));
+    const std::uint8_t bin = slot.steady.bin_of(slot.raw);
+    slot.waiting[pending_] = steady >= kGuard ? static_cast<std::uint8_t>(bin | kOdd) : bin;
+    slot.moving.add(bin);
+    sum.add(*slot.row, slot.weight, surprise);
     if (!(slot.weight > 0) || std::isnan(slot.raw)) continue;
-    const float weighted = slot.weight * surprise;
-    slot.recent += (weighted - slot.recent) / static_cast<float>(kSmoothSamples);
-    sum += weighted;
-    weights += slot.weight;
+    is_scored = true;
+    slot.recent += (slot.weight * surprise - slot.recent) / static_cast<float>(kSmoothSamples);
   }
   ++pending_;
-  if (!(weights > 0)) return std::numeric_limits<float>::quiet_NaN();
-  sums_[summed_ % kSmoothSamples] = sum / weights;
-  ++summed_;
-  const std::size_t n = std::min(summed_, kSmoothSamples);
-  float total = 0;
-  for (std::size_t i = 0; i < n; ++i) total += sums_[i];
-  return total / static_cast<float>(n);
+  return is_scored ? sum.score(smooth_) : std::numeric_limits<float>::quiet_NaN();
 }
 
 void MemberSet::learn() {
   for (Slot& slot : slots_) {
     for (std::size_t i = 0; i < pending_; ++i) {
-      const bool is_odd = slot.row->is_guarded && slot.surprised[i] != 0;
-      slot.held = is_odd ? slot.held + 1 : slot.held - std::min<std::size_t>(slot.held, 1);
-      if (is_odd && slot.held <= traits_.samples) {
+      const bool is_odd = (slot.waiting[i] & kOdd) != 0;
+      const auto bin = static_cast<std::uint8_t>(slot.waiting[i] & ~kOdd);
+      // At most half a span more, so that one that has lasted long is over in time too.
+      slot.held = is_odd ? std::min(slot.held + 1, traits_.samples + traits_.samples / 2)
+                         : slot.held - std::min<std::size_t>(slot.held, 1);
+      const bool is_left_out = is_odd && slot.held <= traits_.samples;
+      if (!is_left_out) slot.steady.add(bin);
+      if (is_left_out && slot.row->is_guarded) {
         slot.clean = 0;
       } else {
         slot.member->learn(history_, pending_ - 1 - i, ++slot.clean);
@@ -158,7 +146,7 @@ void MemberSet::skip() {
 
 void MemberSet::interrupt() {
   pending_ = 0;
-  summed_ = 0;
+  smooth_.clear();
   history_.interrupt();
   for (Slot& slot : slots_) {
     slot.member->interrupt();
@@ -187,7 +175,7 @@ std::vector<double> MemberSet::shares() const {
 
 std::size_t MemberSet::bytes() const {
   std::size_t total = sizeof *this + slots_.capacity() * sizeof(Slot) + history_.bytes();
-  for (const Slot& slot : slots_) total += slot.member->bytes() + slot.surprised.capacity();
+  for (const Slot& slot : slots_) total += slot.member->bytes() + slot.waiting.capacity();
   return total;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -7,65 +8,102 @@
 #include <string_view>
 #include <vector>
 
-#include "detect/calibration.h"
+#include "base/result.h"
 #include "detect/members/stream_member.h"
+#include "detect/running_tail.h"
 
 namespace anomalyd::detect {
-
-/// u(s) = -log10 of the chance that a normal sample scores s or more, in [0, kMost].
-///
-/// Numerics  a table of kKnots steps of equal surprise, straight lines between them; never falls.
-/// Cost      a search of the table: 10 ns; kKnots floats.
-class Surprise {
- public:
-  static constexpr float kMost = 6;
-  static constexpr std::size_t kKnots = 25;
-
-  /// From a member's scores on normal samples.  Errors  kInvalidArgument for too few finite ones.
-  static Result<Surprise> fit(std::span<const float> scores);
-  /// 0 for NaN.
-  float of(float score) const;
-
- private:
-  std::array<float, kKnots> scores_{};  // ascending; knot i is a surprise of i * kMost / (kKnots-1)
-  std::size_t known_ = 1;               // knots that the scores told of
-  float top_ = 0;                       // what is beyond the last of them
-};
 
 /// A preset: which members, and how much a stream may cost.
 struct Preset {
   std::string_view kind;                      ///< of the detector
   std::span<const std::string_view> members;  ///< the first ones have the first call on the budget
   MemberSize size;
-  std::size_t most_bytes = 0;    ///< of a learned stream
-  double most_operations = 0;    ///< of a sample, see StreamMember::operations()
-  std::size_t span_samples = 0;  ///< of the learning span that are kept, at most
-  bool chooses = false;          ///< weighs members by injected anomalies
+  std::size_t most_bytes = 0;     ///< of a learned stream
+  double most_operations = 0;     ///< of a sample, see StreamMember::operations()
+  std::size_t span_samples = 0;   ///< of the learning span that are kept, at most
+  bool chooses = false;           ///< weighs members by injected anomalies
+  std::string_view without = {};  ///< the one of its members that is left out; empty: none
 };
 /// Null for an unknown kind.
 const Preset* find_preset(std::string_view kind);
 
-/// The members of one stream and what is made of their scores: each score's surprise, the mean of
-/// them by weight, and the mean of that over the last kSmoothSamples samples.
+/// Between a preset and a member of it that is left out, for ablations: "standard-without-ridge".
+inline constexpr std::string_view kWithout = "-without-";
+/// The preset of this name, which may have kWithout in it.
+/// Errors   kInvalidArgument when there is none, or it has no such member.
+Result<Preset> make_preset(std::string_view name);
+
+/// Mean over the last kLength values, all of them while they are fewer.
+/// Numerics  summed anew each time: the same values give the same mean whatever came before.
+class SmoothMean {
+ public:
+  static constexpr std::size_t kLength = 32;
+  float add(float value) {
+    values_[count_ % kLength] = value;
+    ++count_;
+    const std::size_t n = std::min(count_, kLength);
+    float total = 0;
+    for (std::size_t i = 0; i < n; ++i) total += values_[i];
+    return total / static_cast<float>(n);
+  }
+  void clear() { count_ = 0; }
+
+ private:
+  std::array<float, kLength> values_{};
+  std::size_t count_ = 0;
+};
+
+/// What members' surprises of one sample add up to.
+class SurpriseSum {
+ public:
+  void add(const StreamMemberRow& row, float weight, float surprise) {
+    (row.is_smoothed ? smoothed_ : now_) += weight * surprise;
+    weights_ += weight;
+  }
+  /// `mean` goes on by one sample.
+  float score(SmoothMean& mean) const {
+    const float smoothed = mean.add(smoothed_);
+    return weights_ > 0 ? (now_ + smoothed) / weights_ : 0;
+  }
+
+ private:
+  float now_ = 0;
+  float smoothed_ = 0;
+  float weights_ = 0;
+};
+
+/// The members of one stream and what is made of their scores.
+///
+/// A member's surprise is the mean of two: how rare its score is among all that it ever gave
+/// (`moving`, which follows the stream whatever happens), and among those of normal times
+/// (`steady`, which leaves out what it finds surprising and what is in an alert). The first shows
+/// something new in the midst of trouble and does not tire anybody with what is usual by now; the
+/// second does not get used to a fault.
+///
+///   score = (sum over members of w u + mean over the last kSmoothSamples of sum over smoothed
+///            members of w u) / sum of w
 ///
 /// Threads  one at a time.
 class MemberSet {
  public:
-  static constexpr std::size_t kSmoothSamples = 32;
+  static constexpr std::size_t kSmoothSamples = SmoothMean::kLength;
 
-  /// A guarded member does not learn a sample with at least this surprise.
+  /// What surprises by this much is odd: a guarded member does not learn it, `steady` does not
+  /// count it.
   static constexpr float kGuard = 2;
 
   struct Slot {
     const StreamMemberRow* row = nullptr;
     MadeMember member;
-    Surprise surprise;
+    RunningTail moving;
+    RunningTail steady;
     float weight = 1;
-    float raw = 0;          ///< of the newest sample; NaN when it has none
-    float recent = 0;       ///< weighted surprise, mean that fades over kSmoothSamples
-    std::size_t clean = 0;  ///< samples learned in a row
-    std::size_t held = 0;   ///< surprising ones, less those that were not, from 0 up
-    std::vector<std::uint8_t> surprised;  ///< of the samples that wait to be learned
+    float raw = 0;                      ///< of the newest sample; NaN when it has none
+    float recent = 0;                   ///< weighted surprise, mean that fades over kSmoothSamples
+    std::size_t clean = 0;              ///< samples learned in a row
+    std::size_t held = 0;               ///< odd samples, less those that were not, from 0 up
+    std::vector<std::uint8_t> waiting;  ///< bins of the samples that wait to be learned, kOdd set
   };
 
   /// Members of `preset` that suit the stream and fit in its budget.
@@ -78,10 +116,10 @@ class MemberSet {
 
   /// Moves on to a normalised sample, the last of at most a hop that wait to be learned.
   /// NaN while no member has a score.
-  float follow(std::span<const float> sample);
-  /// Learns all that was followed since the last learn() or skip(); guarded members leave out what
-  /// surprised them, unless they have done so, more often than not, for as long as the learning
-  /// span was: what lasts that long without an alert is how the stream is now.
+  float follow(std::span<const float> sample, TimeNs time = kNoTime, TimeNs step = 0);
+  /// Learns all that was followed since the last learn() or skip(), but for what is odd, unless
+  /// that has lasted, more often than not, for as long as the learning span was: what lasts that
+  /// long without an alert is how the stream is now.
   void learn();
   /// Leaves it: what was followed is not normal, or nobody knows.
   void skip();
@@ -96,12 +134,13 @@ class MemberSet {
   double operations() const;
 
  private:
+  static constexpr std::uint8_t kOdd = 0x80;
+
   StreamTraits traits_;
   std::vector<Slot> slots_;
   History history_;
   std::size_t pending_ = 0;  // followed, not yet learned or left
-  std::array<float, kSmoothSamples> sums_{};
-  std::size_t summed_ = 0;
+  SmoothMean smooth_;
 };
 
 }  // namespace anomalyd::detect

@@ -73,11 +73,17 @@ struct Pool {
   }
 };
 
+/// An alarm ends as the daemon's alerts do by default: above clear_factor = 100 times the p-value
+/// at which it begins.
+constexpr double kHeldOrders = 2;
+
+std::vector<std::uint8_t> alarms_of(const JudgedSeries& judged, double threshold) {
+  return alarms_held(judged.surprise, threshold, threshold - kHeldOrders);
+}
+
 Confusion pooled_confusion(const std::vector<JudgedSeries>& judged, double threshold) {
   Confusion sum;
-  for (const JudgedSeries& each : judged) {
-    sum += confuse(each.truth(), alarms_at(each.surprise, threshold));
-  }
+  for (const JudgedSeries& each : judged) sum += confuse(each.truth(), alarms_of(each, threshold));
   return sum;
 }
 
@@ -89,7 +95,7 @@ void add_changes(const std::vector<JudgedSeries>& judged, double threshold, Shee
     for (const std::size_t row : series.changes) {
       if (row >= series.train) file.truth.push_back(series.times[row]);
     }
-    for (const std::size_t row : edges_of(alarms_at(each.surprise, threshold))) {
+    for (const std::size_t row : edges_of(alarms_of(each, threshold))) {
       if (each.known_at[row] == kNever) break;
       file.found.push_back(series.times[series.train + each.known_at[row]]);
     }
@@ -113,7 +119,7 @@ void add_skab(const std::vector<JudgedSeries>& judged, double threshold, Sheet& 
   sheet.add("mar", 100 * counts.missed_alarm_rate());
   const Pool pool(judged);
   const AtThreshold best = best_f1(pool.surprise, pool.truth);
-  const Confusion at_best = pooled_confusion(judged, best.threshold);
+  const Confusion at_best = confuse(pool.truth, alarms_at(pool.surprise, best.threshold));
   sheet.add("f1_best", best.value, true);
   sheet.add("far_at_f1_best", 100 * at_best.false_alarm_rate(), true);
   sheet.add("mar_at_f1_best", 100 * at_best.missed_alarm_rate(), true);
@@ -138,8 +144,8 @@ void add_nab(const std::vector<JudgedSeries>& judged, Sheet& sheet) {
   std::vector<NabFile> corpus;
   std::vector<NabFile> raw;
   for (const JudgedSeries& each : judged) {
-    corpus.push_back(nab_file(each, records_of(each.surprise)));
-    raw.push_back(nab_file(each, each.surprise));
+    corpus.push_back(nab_file(each, records_of(each.score)));
+    raw.push_back(nab_file(each, each.score));
   }
   const bool timely = is_timely(judged);
   const auto oracle = [&](std::string name, double value) {
@@ -218,7 +224,7 @@ void add_fixed(ProtocolKind protocol, const std::vector<JudgedSeries>& judged, d
                Sheet& sheet) {
   const auto mean = [&](const auto& of) {
     return mean_of(judged, [&](const JudgedSeries& each) {
-      return has_both(each) ? of(each.truth(), alarms_at(each.surprise, threshold)) : kNone;
+      return has_both(each) ? of(each.truth(), alarms_of(each, threshold)) : kNone;
     });
   };
   const Confusion counts = pooled_confusion(judged, threshold);

@@ -15,6 +15,16 @@ std::vector<Span> spans_of(Marks marks) {
   return spans;
 }
 
+std::vector<std::uint8_t> alarms_held(Scores scores, double fire, double clear) {
+  std::vector<std::uint8_t> alarms;
+  bool is_on = false;
+  for (const double score : scores) {
+    is_on = score >= fire || (is_on && score >= clear);
+    alarms.push_back(is_on ? 1 : 0);
+  }
+  return alarms;
+}
+
 std::vector<std::uint8_t> alarms_at(Scores scores, double threshold) {
   std::vector<std::uint8_t> alarms(scores.size());
   for (std::size_t i = 0; i < scores.size(); ++i) alarms[i] = scores[i] >= threshold ? 1 : 0;

@@ -26,6 +26,9 @@ inline constexpr std::size_t kNever = static_cast<std::size_t>(-1);
 /// The maximal runs of marked samples, in order: the events of a truth, the alarms of a prediction.
 std::vector<Span> spans_of(Marks marks);
 
+/// Marks from what scores `fire` or more until it falls below `clear`: how an alert goes on.
+std::vector<std::uint8_t> alarms_held(Scores scores, double fire, double clear);
+
 /// Marks what scores `threshold` or more.
 std::vector<std::uint8_t> alarms_at(Scores scores, double threshold);
 

@@ -211,6 +211,7 @@ void ShardStreams::on_window(Windower& windower, TimeNs start, TimeNs end) {
   float* row = raw_.row(static_cast<Eigen::Index>(waiting_.size())).data();
   windower.copy_window({row, size});
   if (detector.progress(*stream.learned) < 1) {
+    detector.set_time(*stream.learned, start, end);
     detector.learn(*stream.learned, {row, size});
     return;
   }
@@ -235,9 +236,11 @@ void ShardStreams::score_waiting() {
   scores_.assign(waiting_.size(), std::numeric_limits<float>::quiet_NaN());
   states_.clear();
   for (Eigen::Index i = 0; i < n; ++i) {
-    Stream& stream = *waiting_[static_cast<std::size_t>(i)].stream;
+    const Waiting& window = waiting_[static_cast<std::size_t>(i)];
+    Stream& stream = *window.stream;
     states_.push_back(&*stream.learned);
     stream.waiting = false;
+    detector.set_time(*stream.learned, window.start, window.end);
     detector.follow(*stream.learned, {raw_.row(i).data(), size});
     detector.normalise(*stream.learned, {raw_.row(i).data(), size},
                        {normalised_.row(i).data(), size});

@@ -9,6 +9,7 @@ namespace anomalyd::detect {
 namespace {
 
 constexpr double kMemorySamples = 8192;  // what is older has faded to a third
+constexpr double kRangeMemory = 131072;
 constexpr double kLeastLearned = 16;
 // 1 % of a channel's spread; 2 % of loudness.
 constexpr double kValueFloor = 0.01;
@@ -184,7 +185,7 @@ class FeatureMember final : public StreamMember {
 /// How far the newest value is outside of the range of what was learned, in shares of that range;
 /// the largest over channels.
 ///
-/// Numerics  the range shrinks by 1 / kMemorySamples of itself a sample, so that one wild value is
+/// Numerics  the range shrinks by 1 / kRangeMemory of itself a sample, so that one wild value is
 ///           forgotten.
 /// Cost      6 operations a sample and channel; 24 bytes a channel.
 class Range final : public StreamMember {
@@ -208,11 +209,11 @@ class Range final : public StreamMember {
       Channel& channel = channels_[c];
       const auto x = static_cast<double>(history.at(c, back));
       if (learned_ == 0) channel.low = channel.high = x;
-      const double shrink = (channel.high - channel.low) / (2 * kMemorySamples);
+      const double shrink = (channel.high - channel.low) / (2 * kRangeMemory);
       channel.low = std::min(x, channel.low + shrink);
       channel.high = std::max(x, channel.high - shrink);
     }
-    learned_ = std::min(learned_ + 1, kMemorySamples);
+    learned_ = std::min(learned_ + 1, kLeastLearned);
   }
 
   void shares(const History& /*history*/, std::span<double> channels) const override {
@@ -263,6 +264,9 @@ MadeMember make_range(const StreamTraits& traits, const MemberSize& /*size*/) {
 }
 MadeMember make_level(const StreamTraits& traits, const MemberSize& /*size*/) {
   return make(Feature::kLevel, traits, length_of(traits, 32));
+}
+MadeMember make_level_short(const StreamTraits& traits, const MemberSize& /*size*/) {
+  return make(Feature::kLevel, traits, 4);
 }
 MadeMember make_variance(const StreamTraits& traits, const MemberSize& /*size*/) {
   return make(Feature::kVariance, traits, length_of(traits, 32));

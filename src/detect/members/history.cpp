@@ -16,7 +16,9 @@ History::History(std::size_t channels, std::size_t keep)
   ANOMALYD_CHECK(channels > 0 && keep > 0, "history: an empty shape");
 }
 
-void History::push(std::span<const float> sample) {
+void History::push(std::span<const float> sample, TimeNs time, TimeNs step) {
+  time_ = time;
+  step_ = step;
   if (end_ == stride_) {
     for (std::size_t c = 0; c < channels_; ++c) {
       float* row = values_.data() + c * stride_;

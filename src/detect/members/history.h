@@ -5,7 +5,12 @@
 #include <span>
 #include <vector>
 
+#include "base/time.h"
+
 namespace anomalyd::detect {
+
+/// In place of a sample's time where nobody told it.
+inline constexpr TimeNs kNoTime = -1;
 
 /// The last samples of one stream, each channel contiguous, and how many of them follow on each
 /// other.
@@ -18,7 +23,8 @@ class History {
  public:
   History(std::size_t channels, std::size_t keep);
 
-  void push(std::span<const float> sample);
+  /// `time` of the sample, in steps of `step` from the one before.
+  void push(std::span<const float> sample, TimeNs time = kNoTime, TimeNs step = 0);
   /// What comes next does not follow on what came: run() begins at 0.
   void interrupt() { run_ = 0; }
 
@@ -28,6 +34,11 @@ class History {
   std::uint64_t count() const { return count_; }
   /// Samples since the last interruption, at most keep().
   std::size_t run() const { return run_; }
+  /// When the sample `back` samples before the newest was taken, in a stretch without
+  /// interruption; kNoTime where it is not known.
+  TimeNs time(std::size_t back) const {
+    return time_ == kNoTime ? kNoTime : time_ - static_cast<TimeNs>(back) * step_;
+  }
   /// The value `back` samples before the newest.
   float at(std::size_t channel, std::size_t back) const {
     return values_[channel * stride_ + end_ - 1 - back];
@@ -45,6 +56,8 @@ class History {
   std::size_t end_ = 0;  // one past the newest in each channel's row
   std::size_t run_ = 0;
   std::uint64_t count_ = 0;
+  TimeNs time_ = kNoTime;  // of the newest
+  TimeNs step_ = 0;
   std::vector<float> values_;  // (channels, stride)
 };
 

@@ -25,6 +25,7 @@ constexpr std::size_t kMostChannels = 8;
 constexpr std::size_t kChunk = 256;
 // A window is at most this many points: of longer ones, means of neighbours are compared.
 constexpr std::size_t kMostPoints = 256;
+constexpr std::size_t kMostLongPoints = 64;
 constexpr std::size_t kLeastPoints = 8;
 constexpr std::size_t kLanes = 8;
 
@@ -118,9 +119,10 @@ struct Bank {
 /// Source    STOMPI: Yeh et al. 2016; the bounded bank and the floor are ours.
 class Profile final : public StreamMember {
  public:
-  Profile(const StreamTraits& traits, std::size_t length, std::size_t bank_values)
+  Profile(const StreamTraits& traits, std::size_t length, std::size_t bank_values,
+          std::size_t most_points)
       : channels_(std::min(traits.channels, kMostChannels)),
-        step_((length + kMostPoints - 1) / kMostPoints),
+        step_((length + most_points - 1) / most_points),
         points_(std::max(kLeastPoints, length / step_)),
         windows_(std::max(2 * kMinBank, bank_values / channels_)),
         slack_(windows_ / 8 + 64),
@@ -371,11 +373,12 @@ class Profile final : public StreamMember {
   float score_ = std::numeric_limits<float>::quiet_NaN();
 };
 
-MadeMember make(const StreamTraits& traits, const MemberSize& size, std::size_t length) {
+MadeMember make(const StreamTraits& traits, const MemberSize& size, std::size_t length,
+                std::size_t most_points = kMostPoints) {
   // At least eight windows that do not overlap, to have a neighbour at all.
   length = std::min(length, traits.samples / 8);
   if (length < kLeastPoints) return nullptr;
-  return std::make_unique<Profile>(traits, length, size.bank_values);
+  return std::make_unique<Profile>(traits, length, size.bank_values, most_points);
 }
 
 }  // namespace
@@ -391,6 +394,11 @@ MadeMember make_profile_64(const StreamTraits& traits, const MemberSize& size) {
 }
 MadeMember make_profile_96(const StreamTraits& traits, const MemberSize& size) {
   return make(traits, size, 96);
+}
+MadeMember make_profile_128(const StreamTraits& traits, const MemberSize& size) {
+  // A shorter one would be another of those above.
+  if (traits.samples < std::size_t{8} * 128) return nullptr;
+  return make(traits, size, 128, kMostLongPoints);
 }
 MadeMember make_profile_period(const StreamTraits& traits, const MemberSize& size) {
   if (!(traits.period >= static_cast<double>(kLeastPoints))) return nullptr;

@@ -70,6 +70,8 @@ struct StreamMemberRow {
   /// Learns nothing that it finds surprising itself: for members that a long fault would teach it
   /// is normal. Those that remember single windows forget nothing by it, and need the odd ones.
   bool is_guarded;
+  /// Counts by the mean of its last surprises: one alone says little, a row of them much.
+  bool is_smoothed;
   /// Null when the stream does not suit it (no period, one channel).
   std::unique_ptr<StreamMember> (*make)(const StreamTraits& traits, const MemberSize& size);
 };
@@ -80,10 +82,12 @@ const StreamMemberRow* find_stream_member(std::string_view name);
 using MadeMember = std::unique_ptr<StreamMember>;
 MadeMember make_range(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_level(const StreamTraits& traits, const MemberSize& size);
+MadeMember make_level_short(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_variance(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_roughness(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_spike(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_polynomial(const StreamTraits& traits, const MemberSize& size);
+MadeMember make_calendar(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_seasonal(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_state(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_ridge(const StreamTraits& traits, const MemberSize& size);
@@ -94,6 +98,7 @@ MadeMember make_profile_32(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_profile_48(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_profile_64(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_profile_96(const StreamTraits& traits, const MemberSize& size);
+MadeMember make_profile_128(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_profile_period(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_half_space_trees(const StreamTraits& traits, const MemberSize& size);
 MadeMember make_spectral(const StreamTraits& traits, const MemberSize& size);

@@ -108,7 +108,7 @@ TEST_CASE("A detector file that lies is refused with the reason", "[detect][file
   CHECK(holds(changed([](auto& f) { f.metadata["detector"] = "{"; }), "not JSON"));
   CHECK(holds(changed([](auto& f) { f.metadata["detector"] = "7"; }), "expected an object"));
   CHECK(holds(edited("\"kind\":\"autoencoder\"", "\"kind\":\"gan\"").message,
-              "unknown kind \"gan\", known: autoencoder, pca, portfolio"));
+              "unknown kind \"gan\", known: autoencoder, full, pca, standard"));
   CHECK(edited("\"kind\":\"autoencoder\"", "\"kind\":\"gan\"").code == ErrorCode::kUnsupported);
   CHECK(holds(edited("\"kind\":\"autoencoder\"", "\"kind\":\"zscore\"").message, "has no file"));
   CHECK(holds(edited("\"normaliser\":\"domain\"", "\"normaliser\":\"magic\"").message,

@@ -13,8 +13,7 @@ namespace {
 
 const std::vector<std::string> kKinds{"standard", "full", "tiny"};
 
-DetectorInfo portfolio_info(const std::string& kind = "standard",
-                            std::size_t learn_windows = 120) {
+DetectorInfo portfolio_info(const std::string& kind = "standard", std::size_t learn_windows = 120) {
   DetectorInfo info;
   info.kind = kind;
   info.window_samples = 32;
@@ -225,8 +224,8 @@ TEST_CASE("A learned stream holds no more than its preset allows, for ever",
     std::string kind;
     std::size_t bytes;
   };
-  for (const Most& most : {Most{"standard", 256U << 10U}, Most{"full", 2304U << 10U},
-                           Most{"tiny", 8U << 10U}}) {
+  for (const Most& most :
+       {Most{"standard", 256U << 10U}, Most{"full", 2304U << 10U}, Most{"tiny", 8U << 10U}}) {
     CAPTURE(most.kind);
     for (const std::size_t channels : {std::size_t{1}, std::size_t{3}, std::size_t{8}}) {
       if (most.kind == "tiny" && channels > 1) continue;  // what the target is stated for
@@ -268,33 +267,6 @@ TEST_CASE("A learning span is kept within bounds, and silence does not fill it",
   CHECK(detector->progress(state) < 1);
 }
 
-TEST_CASE("Surprise is the calibrated rarity of a score, capped", "[detect][portfolio][surprise]") {
-  std::mt19937_64 bits(4);
-  std::vector<float> scores;
-  for (int i = 0; i < 20000; ++i) {
-    scores.push_back(static_cast<float>(-std::log(1 - nn::unit_uniform(bits))));
-  }
-  const Surprise surprise = Surprise::fit(scores).value();
-  // An exponential's chance of s or more is e^-s.
-  for (const double s : {0.5, 1.0, 3.0, 6.0, 9.0}) {
-    CHECK(static_cast<double>(surprise.of(static_cast<float>(s))) ==
-          Approx(s / std::numbers::ln10).epsilon(0.08));
-  }
-  CHECK(surprise.of(1000) == Surprise::kMost);
-  CHECK(surprise.of(-1) == 0);
-  CHECK(surprise.of(std::numeric_limits<float>::quiet_NaN()) == 0);
-  float last = 0;
-  for (float s = -1; s < 20; s += 0.01F) {
-    REQUIRE(surprise.of(s) >= last);
-    last = surprise.of(s);
-  }
-  // Scores that never moved: what is above them is as rare as n scores can tell.
-  const Surprise constant = Surprise::fit(std::vector<float>(99, 2.0F)).value();
-  CHECK(constant.of(2) == 0);
-  CHECK(constant.of(2.5F) == Approx(2).margin(0.01));
-  CHECK_FALSE(Surprise::fit(std::vector<float>(5, 1.0F)).ok());
-}
-
 Recording two_waves(std::size_t samples, std::uint64_t seed) {
   std::mt19937_64 bits(seed);
   Recording made;
@@ -306,6 +278,20 @@ Recording two_waves(std::size_t samples, std::uint64_t seed) {
     made.values.push_back(static_cast<float>(1.3 * std::cos(turn) + 0.05 * noise(bits)));
   }
   return made;
+}
+
+TEST_CASE("A member can be left out by name, for ablations", "[detect][portfolio][preset]") {
+  const Preset less = make_preset("standard-without-ridge").value();
+  const StreamTraits traits = traits_of(two_waves(4000, 3), 8);
+  const MemberSet all(*find_preset("standard"), traits);
+  const MemberSet some(less, traits);
+  CHECK(some.slots().size() + 1 == all.slots().size());
+  for (const MemberSet::Slot& slot : some.slots()) CHECK(slot.row->name != "ridge");
+  CHECK_FALSE(make_preset("standard-without-").ok());
+  CHECK_FALSE(make_preset("standard-without-zscore").ok());
+  CHECK_FALSE(make_preset("zscore-without-ridge").ok());
+  CHECK(make_online_detector(portfolio_info("standard-without-ridge")).ok());
+  CHECK_FALSE(make_online_detector(portfolio_info("standard-without-nobody")).ok());
 }
 
 TEST_CASE("Each kind of injection changes its samples and no others, by hand",

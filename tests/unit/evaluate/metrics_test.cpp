@@ -13,6 +13,13 @@ namespace {
 using Truth = std::vector<std::uint8_t>;
 using Values = std::vector<double>;
 
+TEST_CASE("An alarm that is held goes on until it is clear", "[evaluate][spans]") {
+  const std::vector<double> scores{0, 2, 3, 1.5, 1, 0.9, 2, 3.5, 0, 1};
+  const std::vector<std::uint8_t> held{0, 0, 1, 1, 1, 0, 0, 1, 0, 0};
+  CHECK(alarms_held(scores, 3, 1) == held);
+  CHECK(alarms_held(scores, 3, 3) == alarms_at(scores, 3));
+}
+
 TEST_CASE("Spans are the maximal runs, at both ends too", "[evaluate][spans]") {
   CHECK(spans_of(Truth{}).empty());
   CHECK(spans_of(Truth{0, 0}).empty());
