@@ -31,10 +31,20 @@ std::size_t context_of(std::span<const MemberSet::Slot> slots) {
   return most;
 }
 
+MemberSet::Slot slot_of(const StreamMemberRow& row, MadeMember member, std::size_t hop) {
+  MemberSet::Slot slot;
+  slot.row = &row;
+  slot.member = std::move(member);
+  slot.waiting.assign(hop, RunningTail::kNoBin);
+  return slot;
+}
+
 std::vector<MemberSet::Slot> members_of(const Preset& preset, const StreamTraits& traits) {
   std::vector<MemberSet::Slot> slots;
   std::size_t bytes = 0;
   double operations = 0;
+  MadeMember least;
+  const StreamMemberRow* least_row = nullptr;
   for (const std::string_view name : preset.members) {
     if (name == preset.without) continue;
     const StreamMemberRow* row = find_stream_member(name);
@@ -43,15 +53,19 @@ std::vector<MemberSet::Slot> members_of(const Preset& preset, const StreamTraits
     if (member == nullptr) continue;
     if (bytes + member->bytes() > preset.most_bytes ||
         operations + member->operations() > preset.most_operations) {
+      if (least == nullptr || member->bytes() < least->bytes()) {
+        least = std::move(member);
+        least_row = row;
+      }
       continue;
     }
     bytes += member->bytes();
     operations += member->operations();
-    MemberSet::Slot slot;
-    slot.row = row;
-    slot.member = std::move(member);
-    slot.waiting.assign(traits.hop, RunningTail::kNoBin);
-    slots.push_back(std::move(slot));
+    slots.push_back(slot_of(*row, std::move(member), traits.hop));
+  }
+  // A stream too wide for the budget is watched by one member all the same.
+  if (slots.empty() && least != nullptr) {
+    slots.push_back(slot_of(*least_row, std::move(least), traits.hop));
   }
   return slots;
 }

@@ -106,7 +106,7 @@ class MemberSet {
     std::vector<std::uint8_t> waiting;  ///< bins of the samples that wait to be learned, kOdd set
   };
 
-  /// Members of `preset` that suit the stream and fit in its budget.
+  /// Members of `preset` that suit the stream and fit in its budget; the smallest, if none does.
   MemberSet(const Preset& preset, const StreamTraits& traits);
   MemberSet(const MemberSet& other);
   MemberSet(MemberSet&&) = default;

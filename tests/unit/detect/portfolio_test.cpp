@@ -280,6 +280,16 @@ Recording two_waves(std::size_t samples, std::uint64_t seed) {
   return made;
 }
 
+TEST_CASE("A stream too wide for a preset's budget is watched by its smallest member",
+          "[detect][portfolio][cost]") {
+  StreamTraits traits;
+  traits.channels = 1000;
+  traits.samples = 500;
+  const MemberSet members(*find_preset("tiny"), traits);
+  REQUIRE(members.slots().size() == 1);
+  CHECK(members.slots()[0].row->name == "range");
+}
+
 TEST_CASE("A member can be left out by name, for ablations", "[detect][portfolio][preset]") {
   const Preset less = make_preset("standard-without-ridge").value();
   const StreamTraits traits = traits_of(two_waves(4000, 3), 8);
