@@ -129,8 +129,10 @@ void add_score(Commands& commands) {
       "Score a recording: one line a window, to the last bit what a daemon gives that is fed the "
       "same. Times are the windows' ends");
   command.add_option("file", options->file, "CSV recording")->required()->type_name("FILE.csv");
-  auto* detector = command.add_option("--detector", options->detector,
-                                      "Detector file, its name in the models folder, or zscore");
+  auto* detector =
+      command.add_option("--detector", options->detector,
+                         "Detector file, its name in the models folder, or a kind that needs "
+                         "no file: standard, tiny, full, zscore");
   auto* config = command.add_option("--config,-c", options->config,
                                     "Take detector and rules from this config");
   detector->excludes(config);

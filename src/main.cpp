@@ -12,6 +12,7 @@
 #include <string>
 
 #include "app/config.h"
+#include "app/domains.h"
 #include "app/engine.h"
 #include "app/systemd.h"
 #include "app/version.h"
@@ -121,9 +122,10 @@ int run(const Flags& flags) {
     return 0;
   }
   if (flags.check_config) {
-    const Status access = app::check_access(config.value());
-    if (access.ok()) return 0;
-    std::cerr << access.error().message << "\n";
+    Status status = app::check_access(config.value());
+    if (status.ok()) status = app::check_domains(config.value());
+    if (status.ok()) return 0;
+    std::cerr << status.error().message << "\n";
     return kExitFailure;
   }
   configure_log(config.value());

@@ -91,7 +91,8 @@ void print_domain(Printer& out, const DomainConfig& domain) {
   out.key("channels", domain.channels, "the detector's; without a file the stream's own");
   out.key("rate_hz", domain.rate_hz, "the detector's; without a file the stream's own");
   out.key("window_samples", domain.window_samples, "the detector's; without a file 128");
-  out.key("hop_samples", domain.hop_samples, "the detector's; without a file half a window");
+  out.key("hop_samples", domain.hop_samples,
+          "the detector's; without a file half a window, 4096 at most");
   out.key("normaliser", domain.normaliser, "the detector's; without a file \"stream\"");
   out.key("learn_windows", domain.learn_windows, "the detector's; without a file 100");
   out.key("lateness", domain.lateness);

@@ -5,6 +5,7 @@
 
 #include "app/config.h"
 #include "app/ctl_train.h"
+#include "app/domains.h"
 #include "detect/calibration.h"
 #include "detect/detector.h"
 #include "nn/tensor_file.h"
@@ -149,9 +150,10 @@ int inspect(const InspectOptions& options, Console& console) {
 int check_config(const CheckConfigOptions& options, Console& console) {
   Result<Config> config = load_config(options.path);
   if (config.ok()) {
-    Status access = check_exposure(config.value());
-    if (access.ok()) access = check_access(config.value());
-    if (!access.ok()) config = access.error();
+    Status status = check_exposure(config.value());
+    if (status.ok()) status = check_access(config.value());
+    if (status.ok()) status = check_domains(config.value());
+    if (!status.ok()) config = status.error();
   }
   const std::string errors = config.ok() ? "" : config.error().message;
   if (options.json) {

@@ -6,6 +6,10 @@
 namespace anomalyd::app {
 namespace {
 
+// Half a window, and no more than what detectors that go from sample to sample take
+// (make_portfolio).
+constexpr std::size_t kMostDefaultHop = 4096;
+
 bool needs_no_file(const std::string& detector) {
   const auto kinds = detect::member_kinds();
   return std::any_of(kinds.begin(), kinds.end(),
@@ -49,13 +53,23 @@ Result<std::shared_ptr<const detect::Detector>> make_detector(const Config& conf
     info.kind = domain.detector;
     info.name = domain.detector;
     info.learn_windows = domain.learn_windows.value_or(0);
-    return detect::make_online_detector(info);
+    auto made = detect::make_online_detector(info);
+    if (made.ok()) return made;
+    return Error{made.error().code, "detector = \"" + domain.detector + "\"" +
+                                        (domain.detector == DomainConfig{}.detector
+                                             ? " (what it is when it is left out): "
+                                             : ": ") +
+                                        made.error().message};
   }
   auto loaded = detect::load_detector(detector_path(config, domain));
   if (!loaded.ok()) return loaded;
   const Status agrees = check_agreement(domain, loaded.value()->info());
   if (!agrees.ok()) return agrees.error();
   return loaded;
+}
+
+Error in_domain(const DomainConfig& domain, const Error& error) {
+  return Error{error.code, "domain " + domain.name + ": " + error.message};
 }
 
 stream::WindowRules window_rules(const DomainConfig& domain, const detect::DetectorInfo& info) {
@@ -85,7 +99,8 @@ detect::DetectorInfo training_info(const DomainConfig& domain) {
   info.channels = domain.channels.value_or(std::vector<std::string>{});
   info.rate_hz = domain.rate_hz.value_or(0);
   info.window_samples = domain.window_samples.value_or(info.window_samples);
-  info.hop_samples = domain.hop_samples.value_or(info.window_samples / 2);
+  info.hop_samples =
+      domain.hop_samples.value_or(std::min(info.window_samples / 2, kMostDefaultHop));
   info.normaliser = domain.normaliser.value_or(info.normaliser);
   info.learn_windows =
       domain.learn_windows.value_or(info.normaliser == detect::NormaliserKind::kStream ? 100 : 0);
@@ -97,14 +112,20 @@ stream::WindowRules training_windows(const DomainConfig& domain, const detect::D
   return window_rules(domain, info);
 }
 
+Status check_domains(const Config& config) {
+  for (const DomainConfig& domain : config.domains) {
+    if (!needs_no_file(domain.detector)) continue;
+    const auto detector = make_detector(config, domain);
+    if (!detector.ok()) return in_domain(domain, detector.error());
+  }
+  return Done{};
+}
+
 Result<std::shared_ptr<const stream::DomainSet>> make_domains(const Config& config) {
   auto set = std::make_shared<stream::DomainSet>();
   for (const DomainConfig& domain : config.domains) {
     auto detector = make_detector(config, domain);
-    if (!detector.ok()) {
-      return Error{detector.error().code,
-                   "domain " + domain.name + ": " + detector.error().message};
-    }
+    if (!detector.ok()) return in_domain(domain, detector.error());
     auto made = std::make_shared<stream::Domain>();
     made->name = domain.name;
     made->detector = std::move(detector).value();

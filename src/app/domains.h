@@ -13,6 +13,10 @@ namespace anomalyd::app {
 /// Errors   kInvalidArgument, kNotFound, kCorrupt, kUnsupported, each "domain NAME: what".
 Result<std::shared_ptr<const stream::DomainSet>> make_domains(const Config& config);
 
+/// What make_domains() would refuse of the domains whose detector needs no file, for a check of the
+/// config: files are not looked for.
+Status check_domains(const Config& config);
+
 /// The settings a detector of this domain is trained with, defaults filled in.
 detect::DetectorInfo training_info(const DomainConfig& domain);
 /// How recordings of this domain are cut into windows for training.

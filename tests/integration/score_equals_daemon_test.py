@@ -33,7 +33,7 @@ seed = 1
 ONLINE = """
 [[domain]]
 name = "machines"
-detector = "zscore"
+{detector}
 window_samples = 64
 hop_samples = 32
 """
@@ -115,7 +115,10 @@ class SameBits(unittest.TestCase):
         self.train_and_compare("pca", "window")
 
     def test_zscore_without_a_file(self):
-        self.compare(ONLINE)
+        self.compare(ONLINE.format(detector='detector = "zscore"'))
+
+    def test_the_default_detector(self):
+        self.compare(ONLINE.format(detector=""))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The daemon as a service: what it tells systemd, its flags and exit statuses, its defaults."""
 
+import datetime
 import os
 import pathlib
 import shutil
@@ -52,6 +53,13 @@ def run(*arguments, **environment):
                           env={**os.environ, **environment})
 
 
+def nanoseconds(text):
+    """A time of the API as nanoseconds since 1970."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    seconds = datetime.datetime.fromisoformat(whole + "+00:00").timestamp()
+    return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)
+
+
 class Service(unittest.TestCase):
     def test_systemd_is_told_of_every_step(self):
         with Notified() as notified:
@@ -101,7 +109,36 @@ class Service(unittest.TestCase):
                 daemon.await_received("pump", 1)
                 self.assertTrue((pathlib.Path(state) / "anomalyd/anomalyd.db").exists())
                 self.assertEqual(daemon.get_json("/api/v1/detectors")["detectors"][0]["kind"],
-                                 "zscore")
+                                 "standard")
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
+
+    def test_on_defaults_a_fault_raises_one_alert_and_nothing_before_it_does(self):
+        state = tempfile.mkdtemp(prefix="anomalyd_state_")
+        try:
+            with Daemon(None, {"XDG_STATE_HOME": state}) as daemon:
+                machine = Machine("pump")
+                # 100 windows of 128 samples, 64 apart, and as long again and more.
+                daemon.write(machine.lines(8000) + machine.lines(12000))
+                fault = machine.time
+                daemon.write(machine.lines(1000, 3))
+                after = machine.time
+                # The alert is held for 5 s; samples wait for 2 s for late ones.
+                daemon.write(machine.lines(3000))
+                daemon.await_received("pump", machine.sent)
+                alerts = await_that("an alert that is over", lambda: [
+                    alert for alert in daemon.get_json("/api/v1/alerts")["alerts"]
+                    if alert["state"] == "resolved"])
+                self.assertEqual(len(daemon.get_json("/api/v1/alerts")["alerts"]), 1)
+                self.assertEqual(alerts[0]["detector"], "standard")
+                self.assertEqual(alerts[0]["end_reason"], "cleared")
+                self.assertEqual(alerts[0]["contributions"][0]["channel"], "ax")
+                window = 128 * machine.period
+                self.assertLess(abs(nanoseconds(alerts[0]["start"]) - fault), 2 * window)
+                # What lasts is less rare from window to window: it may end before the fault does.
+                self.assertGreater(nanoseconds(alerts[0]["end"]), fault)
+                self.assertLess(nanoseconds(alerts[0]["end"]), after + 4 * window)
+                self.assertEqual(daemon.get_json("/api/v1/streams/pump")["state"], "normal")
         finally:
             shutil.rmtree(state, ignore_errors=True)
 
@@ -131,6 +168,10 @@ class Flags(unittest.TestCase):
         self.assertEqual(bad.returncode, 1)
         self.assertRegex(bad.stderr, r"test\.toml:2:\d+: http\.listen: ")
         self.assertRegex(bad.stderr, r"test\.toml:3:\d+: http\.thread: .*threads")
+        unfit = run("--check-config", "--config",
+                    self.file('[[domain]]\nname = "d"\nnormaliser = "window"\n'))
+        self.assertEqual(unfit.returncode, 1)
+        self.assertRegex(unfit.stderr, r'^domain d: detector = "standard" .*left out.*"stream"\n$')
         missing = run("--check-config", "--config", str(self.folder / "none.toml"))
         self.assertEqual(missing.returncode, 1)
         self.assertIn("none.toml", missing.stderr)
