@@ -26,9 +26,16 @@ constexpr auto kToken = net::as_tuple(UseAwaitable{});
 constexpr std::size_t kReadBytes = 16UL << 10U;
 constexpr std::size_t kBodyStepBytes = 256UL << 10U;  // what a claimed length alone may allocate
 constexpr std::size_t kKeptBodyBytes = 1UL << 20U;    // a connection keeps no larger body buffer
+constexpr std::size_t kOpenBodyBytes = 4UL << 10U;    // of a request that needs no token
 constexpr std::size_t kMaxWaitingRequests = 256;      // for a worker
 constexpr std::chrono::seconds kLinger{1};
 constexpr auto kNever = SteadyClock::time_point::max();
+
+/// Why the client's certificate was not good; empty when that is not what went wrong.
+std::string client_refusal(SSL* ssl) {
+  const long verified = SSL_get_verify_result(ssl);
+  return verified == X509_V_OK ? "" : X509_verify_cert_error_string(verified);
+}
 
 Socket& lowest(Socket& socket) { return socket; }
 Socket& lowest(TlsStream& stream) { return stream.next_layer(); }
@@ -60,6 +67,13 @@ void Loop::begin_stop() {
   is_stopping = true;
   for (AnyConnection* connection : connections) {
     if (connection->is_idle()) connection->close();
+  }
+}
+
+void Loop::use(const Access& given) {
+  access = given;
+  for (AnyConnection* connection : connections) {
+    if (connection->is_idle() && connection->is_outdated()) connection->close();
   }
 }
 
@@ -103,6 +117,16 @@ template <class Stream>
 void Connection<Stream>::cancel() {
   Failure ignored;
   stream_.lowest_layer().cancel(ignored);
+}
+
+template <class Stream>
+bool Connection<Stream>::is_outdated() const {
+  if constexpr (kIsTls) {
+    // The stream holds its own reference, so that no newer context can be at the same address.
+    auto* ssl = const_cast<TlsStream&>(stream_).native_handle();
+    return SSL_get_SSL_CTX(ssl) != loop_.access.tls->native();
+  }
+  return false;
 }
 
 template <class Stream>
@@ -210,6 +234,27 @@ bool Connection<Stream>::judge() {
 }
 
 template <class Stream>
+typename Connection<Stream>::Step Connection<Stream>::refuse_open_body() {
+  return refuse_with(413, "a body of more than " + std::to_string(kOpenBodyBytes) +
+                              " bytes, expected none for this path");
+}
+
+template <class Stream>
+typename Connection<Stream>::Step Connection<Stream>::judge_body() {
+  // Whoever has no token must not have memory here, nor make a client send what is not wanted:
+  // the answer also goes out in place of a 100.
+  if (is_denied_) return Step::kRefuse;
+  if (match_.route == nullptr) {
+    say_unrouted();
+    return Step::kRefuse;
+  }
+  if (match_.route->scope == Scope::kOpen && parser_.content_length() > kOpenBodyBytes) {
+    return refuse_open_body();
+  }
+  return Step::kGood;
+}
+
+template <class Stream>
 Task<typename Connection<Stream>::Step> Connection<Stream>::read_request() {
   parser_.begin(request_);
   auto state = RequestParser::State::kMore;
@@ -225,18 +270,11 @@ Task<typename Connection<Stream>::Step> Connection<Stream>::read_request() {
   if (const Step step = route_request(); step != Step::kGood) co_return step;
   is_denied_ = !judge();
   if (state == RequestParser::State::kDone) co_return Step::kGood;
-  if (is_denied_) co_return Step::kRefuse;  // its body is not waited for
+  if (const Step step = judge_body(); step != Step::kGood) co_return step;
 
-  if (parser_.expects_continue()) {
-    if (match_.route == nullptr) {
-      // The body would be sent for nothing: the answer goes out in place of the 100.
-      say_unrouted();
-      co_return Step::kRefuse;
-    }
-    if (buffer_.empty()) {
-      const Step step = co_await send_continue();
-      if (step != Step::kGood) co_return step;
-    }
+  if (parser_.expects_continue() && buffer_.empty()) {
+    const Step step = co_await send_continue();
+    if (step != Step::kGood) co_return step;
   }
   if (parser_.is_chunked()) co_return co_await read_chunks();
   co_return co_await read_body();
@@ -280,8 +318,11 @@ Task<typename Connection<Stream>::Step> Connection<Stream>::read_chunks() {
     std::size_t used = 0;
     const auto state = parser_.read_chunks(buffer_.data(), used);
     buffer_.consume(used);
-    if (state == RequestParser::State::kDone) co_return Step::kGood;
     if (state == RequestParser::State::kRefused) co_return refuse_by_parser();
+    if (match_.route->scope == Scope::kOpen && request_.body.size() > kOpenBodyBytes) {
+      co_return refuse_open_body();
+    }
+    if (state == RequestParser::State::kDone) co_return Step::kGood;
     const bool has_more = co_await read_some();
     if (!has_more) co_return gone_or_late("request body");
   }
@@ -359,11 +400,14 @@ Task<> Connection<Stream>::refuse() {
 template <class Stream>
 Task<bool> Connection<Stream>::wait_for_request() {
   if (!buffer_.empty()) co_return true;  // it was pipelined
-  if (loop_.is_stopping) co_return false;
+  if (loop_.is_stopping || is_outdated()) co_return false;
   deadline_ = SteadyClock::now() + shared_.options.limits.idle_timeout;
   is_idle_ = true;
   const bool is_here = co_await read_some();
   is_idle_ = false;
+  if (!is_here && !shared_.is_aborting && SteadyClock::now() >= deadline_) {
+    shared_.metrics.count_cut(ServerMetrics::Cut::kIdle);
+  }
   co_return is_here;
 }
 
@@ -395,7 +439,7 @@ Task<bool> Connection<Stream>::shake_hands() {
     const auto [failure] = co_await stream_.async_handshake(net::ssl::stream_base::server, kToken);
     is_idle_ = false;
     if (!failure) co_return true;
-    if (shared_.is_aborting || loop_.is_stopping) co_return false;
+    if (shared_.is_aborting || loop_.is_stopping || is_outdated()) co_return false;
     shared_.metrics.handshakes_failed.Increment();
     if (SteadyClock::now() >= deadline_) {
       shared_.metrics.count_cut(ServerMetrics::Cut::kHandshake);
@@ -403,8 +447,10 @@ Task<bool> Connection<Stream>::shake_hands() {
     if (unsigned suppressed = 0; shared_.failed_handshakes.allow(suppressed)) {
       Failure ignored;
       const auto peer = stream_.lowest_layer().remote_endpoint(ignored).address();
+      SSL* ssl = stream_.native_handle();
       log::info("http: no TLS connection", {{"peer", peer.to_string()},
                                             {"error", failure.message()},
+                                            {"certificate", client_refusal(ssl)},
                                             {"suppressed", std::to_string(suppressed)}});
     }
     co_return false;
@@ -442,7 +488,7 @@ Task<> Connection<Stream>::serve_requests() {
           .observe(std::chrono::duration<double>(answered - begun).count());
       deadline_ = answered + shared_.options.limits.request_timeout;
       ++requests_;
-      keep_alive = parser_.keep_alive() && !loop_.is_stopping &&
+      keep_alive = parser_.keep_alive() && !loop_.is_stopping && !is_outdated() &&
                    requests_ < shared_.options.limits.max_connection_requests;
     }
     const bool is_sent = co_await write(keep_alive);

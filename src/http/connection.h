@@ -74,6 +74,9 @@ class AnyConnection {
 
   /// True when closing it now loses nothing: no request has begun, or its answer is out.
   bool is_idle() const { return is_idle_; }
+  /// True when it began under settings of TLS that a reload has replaced since: it may have come in
+  /// by what is no longer trusted.
+  virtual bool is_outdated() const = 0;
   SteadyClock::time_point deadline() const { return deadline_; }
 
  protected:
@@ -90,6 +93,9 @@ struct Loop {
   void sweep();
   /// Closes idle connections; the others close after their answer.
   void begin_stop();
+  /// New requests are judged by `given`. Connections with other settings of TLS end as in
+  /// begin_stop().
+  void use(const Access& given);
   void close_all();
   /// Lets `io` run out of work once the connections have ended.
   void finish();
@@ -125,6 +131,7 @@ class Connection final : public AnyConnection {
 
   void close() override;
   void cancel() override;
+  bool is_outdated() const override;
 
  private:
   static constexpr bool kIsTls = std::is_same_v<Stream, TlsStream>;
@@ -147,6 +154,9 @@ class Connection final : public AnyConnection {
   Step route_request();
   /// Whether the caller may do what it asks for; else response_ says why not.
   bool judge();
+  /// kRefuse when a body that follows would be read for nothing.
+  Step judge_body();
+  Step refuse_open_body();
   Step refuse_with(int status, std::string_view detail);
   Step refuse_by_parser();
   /// After a read that failed.

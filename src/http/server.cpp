@@ -33,6 +33,7 @@ class ServerImpl final : public Server {
     for (std::size_t i = 0; i < shared_.options.threads; ++i) {
       loops_.push_back(std::make_unique<Loop>(shared_.options));
     }
+    shared_.metrics.tell_certificate(shared_.options.access.tls.get());
     acceptor_.emplace(loops_.front()->io);
   }
   // Only a broken mutex or thread could throw in it, and then ending the process is right.
@@ -173,8 +174,9 @@ Task<> ServerImpl::connection(Loop& loop, Stream stream, bool is_refused) {
 void ServerImpl::use(Access access) {
   ANOMALYD_CHECK((access.tls == nullptr) == (shared_.options.access.tls == nullptr),
                  "a server keeps its TLS, or its lack of it");
+  shared_.metrics.tell_certificate(access.tls.get());
   for (auto& loop : loops_) {
-    net::post(loop->io, [&loop = *loop, access] { loop.access = access; });
+    net::post(loop->io, [&loop = *loop, access] { loop.use(access); });
   }
 }
 

@@ -48,13 +48,15 @@ struct ServerOptions {
 /// Errors    what is no good request is answered with a problem (400, 404, 405, 408, 413, 414, 417,
 ///           431, 501) and counted; 503 when connections or waiting requests are too many (with
 ///           TLS such a connection is closed without a word: a handshake costs too much). Without
-///           a token that is known and has the route's scope 401 and 403, before a body is read.
+///           a token that is known and has the route's scope 401 and 403, before a body is read;
+///           nor is the body read of a request that has no route, or more than a few KiB of one
+///           whose route is open.
 ///           A handler that throws ends the process: it is our bug.
 /// Metrics   anomalyd_http_requests_total{route,code}, _request_duration_seconds{route},
 ///           _connections, _connections_total, _connections_refused_total,
 ///           _connections_cut_total{reason}, _requests_denied_total{reason},
-///           _tls_handshakes_failed_total, _received_bytes_total, _sent_bytes_total; route is a
-///           pattern or "other".
+///           _tls_handshakes_failed_total, _tls_certificate_expiry_timestamp_seconds,
+///           _received_bytes_total, _sent_bytes_total; route is a pattern or "other".
 /// Threads   start() and stop() from one thread; handlers run as their route says.
 class Server {
  public:
@@ -64,7 +66,9 @@ class Server {
   virtual ~Server() = default;
   virtual std::uint16_t port() const = 0;
   /// From now on requests are judged by these tokens, and new connections get this certificate.
-  /// Whether there is TLS at all stays as it was started: else it is a bug, checked.
+  /// With another context of TLS, connections that began under the old one end: the idle at once,
+  /// the others after their answer. Whether there is TLS at all stays as it was started: else it
+  /// is a bug, checked.
   virtual void use(Access access) = 0;
   /// No new connections; requests in hand are answered (`Connection: close`), at most for
   /// `bound`; then all are closed, and handlers that have not begun never do. Returns when every

@@ -83,8 +83,14 @@ ServerMetrics::ServerMetrics(prometheus::Registry& registry, const Router& route
                   .Help("Connections ended because the client was too slow, by what it was at.")
                   .Register(registry);
   constexpr std::array<const char*, static_cast<std::size_t>(Cut::kCuts)> kCuts{
-      "handshake", "request", "response"};
+      "handshake", "request", "response", "idle"};
   for (std::size_t i = 0; i < kCuts.size(); ++i) cut_[i] = &cut.Add({{"reason", kCuts[i]}});
+  certificate_expiry_ =
+      &BuildGauge()
+           .Name("anomalyd_http_tls_certificate_expiry_timestamp_seconds")
+           .Help("When the TLS certificate ends, since the Unix epoch; 0: no TLS.")
+           .Register(registry)
+           .Add({});
   std::map<std::string, std::size_t> by_pattern;
   for (const Route& route : router.routes()) {
     const auto [found, is_new] = by_pattern.emplace(route.pattern, routes_.size());
@@ -99,6 +105,10 @@ void ServerMetrics::count_denied(Denial why) {
 }
 
 void ServerMetrics::count_cut(Cut why) { cut_[static_cast<std::size_t>(why)]->Increment(); }
+
+void ServerMetrics::tell_certificate(const TlsContext* tls) {
+  certificate_expiry_->Set(tls == nullptr ? 0 : static_cast<double>(tls->not_after()));
+}
 
 ServerMetrics::Of& ServerMetrics::of(const Route* route) {
   if (route == nullptr) return *routes_.back();

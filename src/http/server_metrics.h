@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "http/router.h"
+#include "http/tls.h"
 
 namespace prometheus {
 class Counter;
@@ -46,9 +47,12 @@ class ServerMetrics {
   void count_denied(Denial why);
 
   /// Why a connection was ended that had not come to its end: too slow in its handshake, request
-  /// or reading of the answer.
-  enum class Cut : std::uint8_t { kHandshake, kRequest, kResponse, kCuts };
+  /// or reading of the answer, or silent before its first request or its next.
+  enum class Cut : std::uint8_t { kHandshake, kRequest, kResponse, kIdle, kCuts };
   void count_cut(Cut why);
+
+  /// When the server's certificate ends; null, for no TLS, is 0.
+  void tell_certificate(const TlsContext* tls);
 
   /// Of a route of the router that this was made with; null is "other".
   Of& of(const Route* route);
@@ -63,6 +67,7 @@ class ServerMetrics {
  private:
   std::array<prometheus::Counter*, static_cast<std::size_t>(Denial::kDenials)> denied_{};
   std::array<prometheus::Counter*, static_cast<std::size_t>(Cut::kCuts)> cut_{};
+  prometheus::Gauge* certificate_expiry_;
   const Route* first_;                       ///< the router's routes, to find an index
   std::vector<std::unique_ptr<Of>> routes_;  ///< one a pattern; the last is "other"
   std::vector<std::size_t> index_;           ///< of routes_, for each route of the router

@@ -3,13 +3,19 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <time.h>
 
+#include <algorithm>
 #include <array>
+#include <ctime>
+#include <limits>
 #include <string_view>
 
 #include "base/check.h"
+#include "base/time.h"
 #include "http/secret_file.h"
 
 namespace anomalyd::http {
@@ -43,10 +49,20 @@ Error refuse(const std::filesystem::path& path, const std::string& what) {
 /// OpenSSL would ask at the terminal.
 int no_password(char*, int, int, void*) { return -1; }
 
-Result<Owned<BIO>> open_pem(const std::filesystem::path& path, std::string& text) {
-  auto read = read_secret_file(path, kMaxPemBytes);
+/// What a context is made from, and what of it is told apart.
+struct Loading {
+  SSL_CTX* context;
+  std::string& fingerprint;
+};
+
+Result<Owned<BIO>> open_pem(const Loading& loading, const std::filesystem::path& path,
+                            Secrecy secrecy, std::string& text) {
+  auto read = read_secret_file(path, kMaxPemBytes, secrecy);
   if (!read.ok()) return read.error();
   text = std::move(read).value();
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  loading.fingerprint.append(digest.begin(), digest.end());
   Owned<BIO> bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
   ANOMALYD_CHECK(bio != nullptr, "memory for a BIO");
   return bio;
@@ -58,20 +74,15 @@ bool is_end_of_pem() {
 }
 
 /// A certificate and what it is signed by.
-Status use_certificate(SSL_CTX* context, const std::filesystem::path& path) {
+Status use_certificate(const Loading& loading, const std::filesystem::path& path) {
+  SSL_CTX* context = loading.context;
   std::string text;
-  const auto bio = open_pem(path, text);
+  const auto bio = open_pem(loading, path, Secrecy::kPublic, text);
   if (!bio.ok()) return bio.error();
   Owned<X509> own(PEM_read_bio_X509(bio.value().get(), nullptr, no_password, nullptr));
   if (own == nullptr) {
     return refuse(path, "no certificate in it (" + openssl_error() +
                             "), expected PEM: -----BEGIN CERTIFICATE-----");
-  }
-  if (X509_cmp_current_time(X509_get0_notAfter(own.get())) < 0) {
-    return refuse(path, "the certificate is over, expected one that is valid now");
-  }
-  if (X509_cmp_current_time(X509_get0_notBefore(own.get())) > 0) {
-    return refuse(path, "the certificate is not valid yet, expected one that is valid now");
   }
   if (SSL_CTX_use_certificate(context, own.get()) != 1) return refuse(path, openssl_error());
   for (;;) {
@@ -84,9 +95,10 @@ Status use_certificate(SSL_CTX* context, const std::filesystem::path& path) {
   return Done{};
 }
 
-Status use_key(SSL_CTX* context, const std::filesystem::path& path) {
+Status use_key(const Loading& loading, const std::filesystem::path& path) {
+  SSL_CTX* context = loading.context;
   std::string text;
-  const auto bio = open_pem(path, text);
+  const auto bio = open_pem(loading, path, Secrecy::kSecret, text);
   if (!bio.ok()) return bio.error();
   Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.value().get(), nullptr, no_password, nullptr));
   OPENSSL_cleanse(text.data(), text.size());
@@ -103,10 +115,12 @@ Status use_key(SSL_CTX* context, const std::filesystem::path& path) {
   return Done{};
 }
 
-/// Trusts the certificates of a file. `names` also tells them to clients that choose by them.
-Status trust(SSL_CTX* context, const std::filesystem::path& path, bool names) {
+/// Trusts the certificates of a file, also those that another has signed. `names` also tells them
+/// to clients that choose by them.
+Status trust(const Loading& loading, const std::filesystem::path& path, bool names) {
+  SSL_CTX* context = loading.context;
   std::string text;
-  const auto bio = open_pem(path, text);
+  const auto bio = open_pem(loading, path, Secrecy::kPublic, text);
   if (!bio.ok()) return bio.error();
   std::size_t count = 0;
   for (;; ++count) {
@@ -122,7 +136,15 @@ Status trust(SSL_CTX* context, const std::filesystem::path& path, bool names) {
     return refuse(path, "no certificate in it, expected PEM: -----BEGIN CERTIFICATE-----");
   }
   ERR_clear_error();
+  // Whoever names an intermediate means it, and not all that its root has signed.
+  X509_STORE_set_flags(SSL_CTX_get_cert_store(context), X509_V_FLAG_PARTIAL_CHAIN);
   return Done{};
+}
+
+/// Seconds since 1970.
+std::int64_t seconds_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  return ASN1_TIME_to_tm(time, &parts) == 1 ? std::int64_t{timegm(&parts)} : 0;
 }
 
 SSL_CTX* make_context(const SSL_METHOD* method) {
@@ -141,31 +163,56 @@ SSL_CTX* make_context(const SSL_METHOD* method) {
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
+void TlsContext::note_validity() {
+  const X509* own = SSL_CTX_get0_certificate(context_);
+  not_before_ = seconds_of(X509_get0_notBefore(own));
+  not_after_ = seconds_of(X509_get0_notAfter(own));
+}
+
+std::string TlsContext::validity_problem(std::int64_t now_s) const {
+  const auto text = [](std::int64_t seconds) {
+    // Beyond what nanoseconds hold, the year tells enough.
+    const auto most = std::numeric_limits<TimeNs>::max() / kNsPerSecond;
+    return to_rfc3339(std::clamp<std::int64_t>(seconds, 0, most) * kNsPerSecond);
+  };
+  if (not_after_ != 0 && now_s > not_after_) {
+    return "the certificate is over since " + text(not_after_) + ", expected one that is valid now";
+  }
+  if (now_s < not_before_) {
+    return "the certificate is not valid yet, only from " + text(not_before_) +
+           ", expected one that is valid now";
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const TlsContext>> TlsContext::server(const TlsFiles& files) {
   // Owned at once, so that every way out frees it. make_shared cannot reach the constructor.
-  std::shared_ptr<const TlsContext> made(new TlsContext(make_context(TLS_server_method())));
+  std::shared_ptr<TlsContext> made(new TlsContext(make_context(TLS_server_method())));
   SSL_CTX* context = made->native();
+  const Loading loading{context, made->fingerprint_};
   // Sessions are the clients' to keep (tickets): here none takes memory.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   static constexpr std::string_view kIdContext = "anomalyd";
   SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(kIdContext.data()),
                                  static_cast<unsigned>(kIdContext.size()));
-  Status status = use_certificate(context, files.certificate);
-  if (status.ok()) status = use_key(context, files.key);
+  Status status = use_certificate(loading, files.certificate);
+  if (status.ok()) status = use_key(loading, files.key);
   if (status.ok() && !files.client_ca.empty()) {
-    status = trust(context, files.client_ca, true);
+    status = trust(loading, files.client_ca, true);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   }
   if (!status.ok()) return status.error();
-  return made;
+  made->note_validity();
+  return std::shared_ptr<const TlsContext>(std::move(made));
 }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::client(const ClientTlsFiles& files) {
-  std::shared_ptr<const TlsContext> made(new TlsContext(make_context(TLS_client_method())));
+  std::shared_ptr<TlsContext> made(new TlsContext(make_context(TLS_client_method())));
   SSL_CTX* context = made->native();
+  const Loading loading{context, made->fingerprint_};
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   if (!files.ca.empty()) {
-    const Status status = trust(context, files.ca, false);
+    const Status status = trust(loading, files.ca, false);
     if (!status.ok()) return status.error();
   } else if (SSL_CTX_set_default_verify_paths(context) != 1) {
     return Error{ErrorCode::kInvalidArgument, "the system's certificates: " + openssl_error()};
@@ -175,11 +222,14 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(const ClientTlsFile
                  "a client's certificate and its key: expected both or neither"};
   }
   if (!files.certificate.empty()) {
-    Status status = use_certificate(context, files.certificate);
-    if (status.ok()) status = use_key(context, files.key);
+    Status status = use_certificate(loading, files.certificate);
+    if (status.ok()) status = use_key(loading, files.key);
     if (!status.ok()) return status.error();
+    made->note_validity();
+    const std::string problem = made->validity_problem(std::time(nullptr));
+    if (!problem.empty()) return refuse(files.certificate, problem);
   }
-  return made;
+  return std::shared_ptr<const TlsContext>(std::move(made));
 }
 
 }  // namespace anomalyd::http

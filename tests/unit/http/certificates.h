@@ -114,6 +114,8 @@ class Folder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path write(const std::string& name, const std::string& text) const {
     std::ofstream(path_ / name, std::ios::binary) << text;
+    using std::filesystem::perms;
+    std::filesystem::permissions(path_ / name, perms::owner_read | perms::owner_write);
     return path_ / name;
   }
 

@@ -100,6 +100,16 @@ TEST_CASE("An idle connection is closed without a word", "[http][server][timeout
   CHECK(used.is_closed());
   CHECK(fresh.is_closed());
   CHECK(SteadyClock::now() - begun < 20s);
+  const std::vector<Parameter> idle{{"reason", "idle"}};
+  for (int i = 0; i < 1000 && server.metric("anomalyd_http_connections") > 0; ++i) {
+    std::this_thread::sleep_for(5ms);
+  }
+  CHECK(server.metric("anomalyd_http_connections_cut_total", idle) == 2);
+  RawSocket leaves(server.port());
+  leaves.shut();
+  leaves.read_to_end();
+  CHECK(leaves.is_closed());
+  CHECK(server.metric("anomalyd_http_connections_cut_total", idle) == 2);
 }
 
 TEST_CASE("A client that does not read its answer is closed", "[http][server][timeout]") {

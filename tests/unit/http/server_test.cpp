@@ -82,7 +82,7 @@ TEST_CASE("Server says 404 and 405 as problems and keeps the connection", "[http
   CHECK(missing.status == 404);
   CHECK(missing.content_type == "application/problem+json");
   CHECK(nlohmann::json::parse(missing.body)["detail"] == "no such path: /no\"such");
-  const auto wrong = client->send("PUT", "/keys/a", "x", "text/plain").value();
+  const auto wrong = client->send("PUT", "/keys/a", "", "").value();
   CHECK(wrong.status == 405);
   const auto allow = std::find_if(wrong.headers.begin(), wrong.headers.end(),
                                   [](const Parameter& one) { return one.name == "Allow"; });
@@ -90,6 +90,39 @@ TEST_CASE("Server says 404 and 405 as problems and keeps the connection", "[http
   CHECK(allow->value == "GET, HEAD, DELETE");
   CHECK(client->send("DELETE", "/keys/a", "", "").value().status == 204);
   CHECK(server.metric("anomalyd_http_connections_total") == 1);
+}
+
+TEST_CASE("Nothing is read of a body that nobody takes, and little of one without a token",
+          "[http][server][limits]") {
+  Router router = make_router();
+  router.add({"POST", "/open", Where::kConnection,
+              [](Request& request) { return text_response(request.body); }, Scope::kOpen});
+  TestServer server({}, std::move(router));
+  const auto answer = [&](const std::string& line, const std::string& fields,
+                          const std::string& body = {}) {
+    RawSocket socket(server.port());
+    REQUIRE(socket.send(line + " HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n" + body));
+    const std::string heard = socket.read_to_end();  // the answer comes without the rest
+    CHECK(socket.is_closed());
+    CHECK(contains(heard, "Connection: close"));
+    return status_of(heard);
+  };
+  const std::string claimed = "Content-Length: 10000000\r\n";
+  const std::string chunked = "Transfer-Encoding: chunked\r\n";
+  CHECK(answer("POST /none", claimed, "abc") == 404);
+  CHECK(answer("PUT /none", chunked, "5\r\nab") == 404);
+  CHECK(answer("PUT /hello", claimed) == 405);
+  CHECK(answer("POST /open", claimed, "abc") == 413);
+  CHECK(answer("POST /open", claimed + "Expect: 100-continue\r\n") == 413);
+  CHECK(answer("POST /open", "Content-Length: 4097\r\n") == 413);
+  CHECK(answer("POST /open", chunked, "2000\r\n" + std::string(5000, 'x')) == 413);
+  CHECK(answer("POST /open", chunked, "1001\r\n" + std::string(4097, 'x') + "\r\n0\r\n\r\n") ==
+        413);
+  auto client = server.client();
+  for (const std::size_t size : {0UL, 1UL, 4096UL}) {
+    const std::string body(size, 'x');
+    CHECK(client->send("POST", "/open", body, "").value().body == body);
+  }
 }
 
 TEST_CASE("Server hands the decoded path, query and captures to the handler", "[http][server]") {

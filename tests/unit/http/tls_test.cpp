@@ -2,7 +2,10 @@
 
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <chrono>
+#include <ctime>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -16,6 +19,8 @@ namespace {
 
 using namespace testing;
 using namespace std::chrono_literals;
+
+constexpr const char* kExpiry = "anomalyd_http_tls_certificate_expiry_timestamp_seconds";
 
 /// An authority, a server that it vouches for, and clients that trust it.
 struct Site {
@@ -180,6 +185,27 @@ TEST_CASE("With a client CA only clients that it vouches for come in", "[http][s
   CHECK_FALSE(TlsContext::client({site.ca, crt, wrong_key}).ok());
 }
 
+TEST_CASE("A client CA may be one that another has signed", "[http][server][tls]") {
+  const Site site;
+  const Identity root(authority_wish("root"));
+  const Identity plant(authority_wish("plant"), &root);
+  const Identity good(CertificateWish{"sensor", "", -3600, 3600, false}, &plant);
+  const Identity other(CertificateWish{"sensor", "", -3600, 3600, false}, &root);
+  ServerOptions options;
+  TlsFiles files = site.files;
+  files.client_ca = site.folder.write("plant.crt", plant.certificate());
+  options.access.tls = TlsContext::server(files).value();
+  TestServer server(options);
+  const auto is_let_in = [&](const Identity& who) {
+    return client(server, {site.ca, site.folder.write("who.crt", who.certificate()),
+                           site.folder.write("who.key", who.key())})
+        ->send("GET", "/hello", "", "")
+        .ok();
+  };
+  CHECK(is_let_in(good));
+  CHECK_FALSE(is_let_in(other));
+}
+
 TEST_CASE("A handshake that does not come and a request that drips are cut",
           "[http][server][tls][timeout]") {
   const Site site;
@@ -220,6 +246,7 @@ TEST_CASE("A handshake that does not come and a request that drips are cut",
 TEST_CASE("A new certificate is for new connections", "[http][server][tls][reload]") {
   const Site site;
   TestServer server(site.options());
+  CHECK(server.metric(kExpiry) == Approx(std::time(nullptr) + 3600).margin(60));
   auto open = client(server, {site.ca, {}, {}});
   REQUIRE(open->send("GET", "/hello", "", "").value().status == 200);
 
@@ -232,7 +259,44 @@ TEST_CASE("A new certificate is for new connections", "[http][server][tls][reloa
   const auto next_ca = site.folder.write("next-ca.crt", next_authority.certificate());
   CHECK(client(server, {next_ca, {}, {}})->send("GET", "/hello", "", "").ok());
   CHECK_FALSE(client(server, {site.ca, {}, {}})->send("GET", "/hello", "", "").ok());
-  CHECK(open->send("GET", "/hello", "", "").value().status == 200);
+  // The one that was open has ended, and its client trusts no other.
+  CHECK_FALSE(open->send("GET", "/hello", "", "").ok());
+}
+
+TEST_CASE("What began under older settings of TLS ends with the answer in hand",
+          "[http][server][tls][reload]") {
+  const Site site;
+  Router router = make_router();
+  std::promise<void> begun;
+  std::promise<void> release;
+  router.add({"GET", "/slow", Where::kWorker, [&](Request&) {
+                begun.set_value();
+                release.get_future().wait();
+                return text_response("done");
+              }});
+  TestServer server(site.options(), std::move(router));
+  auto one = client(server, {site.ca, {}, {}});
+  auto answer = std::async(std::launch::async, [&] { return one->send("GET", "/slow", "", ""); });
+  begun.get_future().wait();
+
+  const Identity next(CertificateWish{}, &site.authority);
+  TlsFiles files = site.files;
+  files.certificate = site.folder.write("next.crt", next.certificate());
+  files.key = site.folder.write("next.key", next.key());
+  const auto first = TlsContext::server(site.files).value();
+  const auto second = TlsContext::server(files).value();
+  CHECK(first->is_same_as(*TlsContext::server(site.files).value()));
+  CHECK_FALSE(first->is_same_as(*second));
+  server.server->use({nullptr, second});
+  CHECK(client(server, {site.ca, {}, {}})->send("GET", "/hello", "", "").ok());
+  release.set_value();
+  const auto response = answer.get();
+  REQUIRE(response.ok());
+  CHECK(response.value().body == "done");
+  CHECK(std::any_of(response.value().headers.begin(), response.value().headers.end(),
+                    [](const Parameter& header) {
+                      return header.name == "Connection" && header.value == "close";
+                    }));
 }
 
 TEST_CASE("Connections too many are closed, and stop ends those that are open",
@@ -279,8 +343,19 @@ TEST_CASE("What is wrong with a certificate or a key is said with its file",
   CHECK(contains(with(crt, site.server.key("password")), "a.key: the key has a password"));
   const Identity over(CertificateWish{"a", "", -7200, -3600, false}, &site.authority);
   const Identity early(CertificateWish{"a", "", 3600, 7200, false}, &site.authority);
-  CHECK(contains(with(over.certificate(), over.key()), "the certificate is over"));
-  CHECK(contains(with(early.certificate(), early.key()), "not valid yet"));
+  // A server starts with those all the same, and says so; a client does not.
+  const auto problem = [&](const Identity& identity) {
+    const TlsFiles files{
+        folder.write("b.crt", identity.certificate()), folder.write("b.key", identity.key()), {}};
+    const auto client_too = TlsContext::client({{}, files.certificate, files.key});
+    const std::string found =
+        TlsContext::server(files).value()->validity_problem(std::time(nullptr));
+    CHECK(client_too.ok() == found.empty());
+    return found;
+  };
+  CHECK(contains(problem(over), "the certificate is over since 20"));
+  CHECK(contains(problem(early), "not valid yet, only from 20"));
+  CHECK(problem(site.server).empty());
   TlsFiles files = site.files;
   files.client_ca = folder.write("none", "nonsense");
   CHECK(contains(refusal(files), "none: no certificate in it"));

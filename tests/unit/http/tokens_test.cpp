@@ -1,6 +1,7 @@
 #include "http/tokens.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <set>
 #include <string>
@@ -231,6 +232,9 @@ TEST_CASE("A token file is a path or a credential of the service", "[http][token
   CHECK(missing.error().code == ErrorCode::kNotFound);
   CHECK(contains(missing.error().message, "none: no such file"));
   CHECK(contains(TokenSet::load(folder.path()).error().message, "a folder, expected a file"));
+  const auto pipe = folder.path() / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(contains(TokenSet::load(pipe).error().message, "pipe: no regular file"));
   const auto wrong = TokenSet::load(folder.write("wrong", "\nx\n"));
   REQUIRE_FALSE(wrong.ok());
   CHECK(contains(wrong.error().message, folder.path().string() + "/wrong:2: "));
