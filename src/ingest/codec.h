@@ -18,7 +18,7 @@ enum class Reason : std::uint8_t {
   kKey,      ///< name, label or channel that cannot be one (see name_is_valid)
   kTime,     ///< no time, or one that CodecLimits does not admit
   kValue,    ///< not a finite float32, or no number among the fields
-  kTooMany,  ///< more channels, labels, depth or rows than allowed
+  kTooMany,  ///< more channels, labels, depth, rows or bytes in a line than allowed
   kReasons,  // the number of reasons
 };
 std::string_view to_string(Reason reason);
@@ -38,6 +38,9 @@ struct Decoded {
   std::size_t rejected_by_reason[static_cast<std::size_t>(Reason::kReasons)] = {};
   bool over_max_rows = false;      ///< some were refused because the request has too many
   std::size_t skipped_fields = 0;  ///< text fields of line protocol, which are no numbers
+  /// Not the codecs': samples taken out because of who sent them, and what is said of that.
+  std::size_t denied = 0;
+  std::string denied_message;
 };
 inline constexpr std::size_t kMaxRejects = 100;
 
@@ -50,6 +53,8 @@ struct CodecLimits {
   std::size_t max_rows = 1UL << 20U;     ///< samples a request
   std::size_t max_schemas = 1UL << 12U;  ///< different lists of channels a request
   std::size_t max_json_depth = 16;
+  /// Of line protocol and NDJSON, without its end. A JSON document may be as long as the body.
+  std::size_t max_line_bytes = 1UL << 20U;
   std::size_t max_channels = kMaxChannels;  ///< of a sample, at most kMaxChannels
   std::size_t max_labels = kMaxLabels;      ///< of a stream, at most kMaxLabels
   /// How far ahead of `now` a sample's time may lie; 0: as far as it likes. One sample from next

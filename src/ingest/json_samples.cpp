@@ -624,7 +624,15 @@ void decode_ndjson(std::string_view body, TimeNs now, const CodecLimits& limits,
   for (std::size_t line = 1; !rest.empty(); ++line) {
     const std::size_t newline = std::min(rest.find('\n'), rest.size());
     const string_view text = rest.substr(0, newline);
-    if (!trimmed(text).empty()) decoder.decode(text, rest.size() + kPadding, line, false);
+    if (text.size() > limits.max_line_bytes) {
+      add_reject(out, line, Reason::kTooMany,
+                 {"a line of ", std::to_string(text.size()), " bytes, at most ",
+                  std::to_string(limits.max_line_bytes),
+                  " are taken: send an array as application/json, or shorter blocks"},
+                 text);
+    } else if (!trimmed(text).empty()) {
+      decoder.decode(text, rest.size() + kPadding, line, false);
+    }
     rest.remove_prefix(std::min(newline + 1, rest.size()));
   }
 }

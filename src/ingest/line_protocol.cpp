@@ -375,6 +375,11 @@ void LineDecoder::decode_line(const char* p, const char* end) {
   while (end > p && (is_blank(end[-1]) || end[-1] == '\r')) --end;
   if (p == end || *p == '#') return;
   line_ = between(p, end);
+  if (line_.size() > limits_.max_line_bytes) {
+    refuse(Reason::kTooMany, {"a line of ", std::to_string(line_.size()), " bytes, at most ",
+                              std::to_string(limits_.max_line_bytes), " are taken"});
+    return;
+  }
   if (out_.batch.samples() >= limits_.max_rows) {
     out_.over_max_rows = true;
     refuse(Reason::kTooMany,

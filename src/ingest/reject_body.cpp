@@ -14,10 +14,13 @@ std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-/// "line 2<mark>: why; line 5<mark>: why"
+/// "line 2<mark>: why; line 5<mark>: why", and before it what the sender may not bring.
 std::string listed(const Decoded& decoded, const char* mark) {
-  ANOMALYD_CHECK(!decoded.rejects.empty(), "a body about refusals needs one");
+  ANOMALYD_CHECK(decoded.rejected + decoded.denied > 0, "a body about refusals needs one");
   std::string text;
+  if (decoded.denied > 0) {
+    text = decoded.denied_message + " (" + std::to_string(decoded.denied) + " samples)";
+  }
   for (const Reject& reject : decoded.rejects) {
     if (!text.empty()) text += "; ";
     text += "line " + std::to_string(reject.line) + mark + ": " + reject.message;
@@ -31,17 +34,17 @@ std::string listed(const Decoded& decoded, const char* mark) {
 
 std::string influx_v1_body(const Decoded& decoded) {
   Json body;
-  body["error"] =
-      "partial write: " + listed(decoded, "") + " dropped=" + std::to_string(decoded.rejected);
+  body["error"] = "partial write: " + listed(decoded, "") +
+                  " dropped=" + std::to_string(decoded.rejected + decoded.denied);
   return dump(body);
 }
 
 std::string influx_v2_body(const Decoded& decoded) {
   Json body;
   body["code"] = "invalid";
-  body["message"] = "partial write: " + std::to_string(decoded.rejected) +
+  body["message"] = "partial write: " + std::to_string(decoded.rejected + decoded.denied) +
                     " lines refused: " + listed(decoded, " (1-based)");
-  body["line"] = decoded.rejects.front().line;
+  if (!decoded.rejects.empty()) body["line"] = decoded.rejects.front().line;
   return dump(body);
 }
 

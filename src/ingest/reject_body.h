@@ -8,7 +8,8 @@ namespace anomalyd::ingest {
 
 // What senders of Influx line protocol read in the body of a 400 when some or all lines of a
 // request were refused; the good ones are kept. Text of a sender that is no UTF-8 comes back
-// with replacement characters. All need decoded.rejected > 0.
+// with replacement characters. All need decoded.rejected > 0; those of versions 1 and 2 can do
+// with decoded.denied > 0.
 // Source   InfluxDB 1.8, 2.7 and 3 Core; conventions in docs/ingest.md.
 
 /// {"error":"partial write: line 2: ... dropped=1"}: Telegraf looks for "partial write".

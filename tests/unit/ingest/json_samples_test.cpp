@@ -291,6 +291,18 @@ TEST_CASE("A bad line of NDJSON does not stop the later ones", "[ingest][json][e
   CHECK(decode_lines("").rejected == 0);
 }
 
+TEST_CASE("A line of NDJSON over the limit of bytes is refused, a document is not",
+          "[ingest][json][errors]") {
+  const std::string long_one = std::string(1UL << 20U, ' ') + kGood;
+  const Decoded decoded = decode_lines(kGood + "\n" + long_one + "\n" + kGood);
+  CHECK(decoded.batch.samples() == 2);
+  CHECK(decoded.rejected_by_reason[static_cast<std::size_t>(Reason::kTooMany)] == 1);
+  REQUIRE(decoded.rejects.size() == 1);
+  CHECK(decoded.rejects[0].line == 2);
+  CHECK(decoded.rejects[0].message.find("at most 1048576 are taken") != std::string::npos);
+  CHECK(decode(long_one).batch.samples() == 1);
+}
+
 TEST_CASE("JSON keeps to the limits of a request", "[ingest][json][errors]") {
   CodecLimits limits;
   limits.max_rows = 2;

@@ -227,6 +227,21 @@ TEST_CASE("Samples and lists of fields over the limit are refused",
   CHECK(wide.rejected == 1);
 }
 
+TEST_CASE("A line over the limit of bytes is refused, the others are kept",
+          "[ingest][line_protocol][errors]") {
+  CodecLimits limits;
+  limits.max_line_bytes = 18;
+  const Decoded decoded = decode(
+      "m v=1 1\nm v=1,t=\"aaaaa\" 345\nm v=1,t=\"aaaa\" 345\r\n"
+      "# a comment may be of any length\nm v=1,t=\"aa\naaa\" 34",
+      1, limits);
+  CHECK(rows(decoded) == Rows{"m@1 v=1", "m@345 v=1"});
+  CHECK(decoded.rejected_by_reason[static_cast<std::size_t>(Reason::kTooMany)] == 2);
+  CHECK(decoded.rejects.at(0).line == 2);
+  CHECK(decoded.rejects.at(0).message == "a line of 19 bytes, at most 18 are taken");
+  CHECK(decode("m v=1,t=\"" + std::string(1UL << 20U, 'a') + "\"").rejected == 1);
+}
+
 /// `text` as line protocol writes it, or with more backslashes than it needs to.
 std::string escaped(const std::string& text, bool is_measurement) {
   std::string out;

@@ -38,6 +38,27 @@ TEST_CASE("Partial writes are told in each of Influx's ways", "[ingest][reject_b
   CHECK(problem[0]["text"] == "m v=x");
 }
 
+TEST_CASE("What a token may not bring is told as a partial write", "[ingest][reject_body]") {
+  Decoded decoded = decode("m v=1\n");
+  decoded.denied = 3;
+  decoded.denied_message = "the token t may not bring the stream x";
+  CHECK(nlohmann::json::parse(influx_v1_body(decoded))["error"] ==
+        "partial write: the token t may not bring the stream x (3 samples) dropped=3");
+  auto v2 = nlohmann::json::parse(influx_v2_body(decoded));
+  CHECK(v2["code"] == "invalid");
+  CHECK(v2["message"] ==
+        "partial write: 3 lines refused: the token t may not bring the stream x (3 samples)");
+  CHECK_FALSE(v2.contains("line"));
+  Decoded both = decode("m v=1\nm v=x\n");
+  both.denied = decoded.denied;
+  both.denied_message = decoded.denied_message;
+  v2 = nlohmann::json::parse(influx_v2_body(both));
+  CHECK(v2["line"] == 2);
+  CHECK(v2["message"].get<std::string>().find("(3 samples); line 2 (1-based): ") !=
+        std::string::npos);
+  CHECK(influx_v1_body(both).find("dropped=4") != std::string::npos);
+}
+
 TEST_CASE("Text that is no UTF-8 does not break the answer", "[ingest][reject_body][errors]") {
   const Decoded decoded = decode("m\xff v=\xc3\nm,\xed\xa0\x80=\"\x01 v=1\n");
   REQUIRE(decoded.rejected == 2);
