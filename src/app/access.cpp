@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <ctime>
 
 #include "app/config.h"
 
@@ -38,19 +39,18 @@ std::vector<std::string> exposure_warnings(const Config& config) {
   return warnings;
 }
 
-Result<http::Access> load_access(const Config& config) {
-  http::Access access;
-  if (!config.tokens.empty()) {
-    auto tokens = http::TokenSet::load(config.tokens);
-    if (!tokens.ok()) return named("tokens", tokens.error());
-    access.tokens = std::move(tokens).value();
-  }
-  if (!config.tls.certificate.empty()) {
-    auto tls = http::TlsContext::server(config.tls);
-    if (!tls.ok()) return named("tls", tls.error());
-    access.tls = std::move(tls).value();
-  }
-  return access;
+Result<std::shared_ptr<const http::TokenSet>> load_tokens(const Config& config) {
+  if (config.tokens.empty()) return std::shared_ptr<const http::TokenSet>();
+  auto tokens = http::TokenSet::load(config.tokens);
+  if (!tokens.ok()) return named("tokens", tokens.error());
+  return tokens;
+}
+
+Result<std::shared_ptr<const http::TlsContext>> load_tls(const Config& config) {
+  if (config.tls.certificate.empty()) return std::shared_ptr<const http::TlsContext>();
+  auto tls = http::TlsContext::server(config.tls);
+  if (!tls.ok()) return named("tls", tls.error());
+  return tls;
 }
 
 Status check_access(const Config& config) {
@@ -65,9 +65,15 @@ Status check_access(const Config& config) {
       here.tls = {};
     }
   }
-  const auto access = load_access(here);
-  if (!access.ok()) return access.error();
-  return Done{};
+  const auto tokens = load_tokens(here);
+  if (!tokens.ok()) return tokens.error();
+  const auto tls = load_tls(here);
+  if (!tls.ok()) return tls.error();
+  if (tls.value() == nullptr) return Done{};
+  const std::string problem = tls.value()->validity_problem(std::time(nullptr));
+  if (problem.empty()) return Done{};
+  return named("tls",
+               Error{ErrorCode::kInvalidArgument, here.tls.certificate.string() + ": " + problem});
 }
 
 }  // namespace anomalyd::app

@@ -107,11 +107,12 @@ const DomainConfig* find_domain(const Config& config, const StreamKey& key);
 Status check_exposure(const Config& config);
 /// What lies open on an address that other machines reach, for the log at each start.
 std::vector<std::string> exposure_warnings(const Config& config);
-/// Reads the tokens, certificates and keys that the config names.
+/// Read the files that the config names; null when it names none.
 /// Errors   "key: file: what", with the file's line where it has lines.
-Result<http::Access> load_access(const Config& config);
-/// Whether load_access() would do, for a check of the config: credentials that systemd gives only
-/// to the service are not looked for outside of it.
+Result<std::shared_ptr<const http::TokenSet>> load_tokens(const Config& config);
+Result<std::shared_ptr<const http::TlsContext>> load_tls(const Config& config);
+/// Whether both would do, for a check of the config: credentials that systemd gives only to the
+/// service are not looked for outside of it. A certificate that is not valid now is refused here.
 Status check_access(const Config& config);
 
 /// True for an IPv4 or IPv6 address that only this machine reaches.

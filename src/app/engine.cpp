@@ -125,13 +125,32 @@ Status Engine::start_server() {
   add_ingest_routes(*this, router);
   add_api_routes(*this, router);
   http::ServerOptions options = config_.http;
-  auto access = load_access(config_);
-  if (!access.ok()) return access.error();
-  options.access = std::move(access).value();
+  auto tokens = load_tokens(config_);
+  if (!tokens.ok()) return tokens.error();
+  auto tls = load_tls(config_);
+  if (!tls.ok()) return tls.error();
+  use_tokens(std::move(tokens).value());
+  use_tls(std::move(tls).value());
+  options.access = access_;
   auto started = http::Server::start(std::move(options), std::move(router), *registry_);
   if (!started.ok()) return started.error();
   server_ = std::move(started).value();
   return Done{};
+}
+
+void Engine::use_tokens(std::shared_ptr<const http::TokenSet> tokens) {
+  if (tokens != nullptr) stream_quota_.keep_only(tokens->tokens());
+  access_.tokens = std::move(tokens);
+}
+
+void Engine::use_tls(std::shared_ptr<const http::TlsContext> tls) {
+  if (tls == nullptr) return;
+  const std::string problem = tls->validity_problem(clock_.now() / kNsPerSecond);
+  if (!problem.empty()) {
+    log::warn(problem, {{"file", config_.tls.certificate.string()}});
+  }
+  // Connections that began under other settings end: not where nothing has changed.
+  if (access_.tls == nullptr || !access_.tls->is_same_as(*tls)) access_.tls = std::move(tls);
 }
 
 void Engine::start_shards() {
@@ -182,10 +201,18 @@ Status Engine::start() {
 Status Engine::reload(const Config& config) {
   auto domains = make_domains(config);
   // Of the running config: whether there is TLS, and where the files are, stays.
-  auto access = load_access(config_);
-  if (!domains.ok() || !access.ok()) {
+  auto tokens = load_tokens(config_);
+  auto tls = load_tls(config_);
+  const bool is_good = domains.ok() && tokens.ok() && tls.ok();
+  if (tokens.ok()) use_tokens(std::move(tokens).value());
+  if (is_good) use_tls(std::move(tls).value());
+  server_->use(access_);
+  if (!is_good && tokens.ok() && access_.tokens != nullptr) {
+    log::warn("the tokens were read anew, all else stays as it was");
+  }
+  if (!is_good) {
     metrics_.reloaded(false, clock_.now());
-    return domains.ok() ? access.error() : domains.error();
+    return !domains.ok() ? domains.error() : !tokens.ok() ? tokens.error() : tls.error();
   }
   std::string keys;
   for (const std::string& key : keys_needing_restart(config_, config)) {
@@ -197,7 +224,6 @@ Status Engine::reload(const Config& config) {
     domains_ = std::move(domains).value();
   }
   for (const auto& shard : shards_) shard->apply(this->domains());
-  server_->use(std::move(access).value());
   metrics_.reloaded(true, clock_.now());
   return Done{};
 }

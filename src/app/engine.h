@@ -42,9 +42,10 @@ class Engine {
   /// and why; then nothing runs.
   Status start();
   /// Swaps domains and detectors between two windows, and reads the files of tokens and
-  /// certificates anew. All or nothing: on an error everything stays as it was. Listeners, shards
-  /// and the store keep what they were started with, the names of those files too; a change there
-  /// is logged as needing a restart.
+  /// certificates anew. Tokens that are good hold whatever else is wrong, since taking one away
+  /// must not wait; of the rest, on an error everything stays as it was. Listeners, shards and the
+  /// store keep what they were started with, the names of those files too; a change there is logged
+  /// as needing a restart.
   Status reload(const Config& config);
   /// No more samples, what was accepted is scored and written, within config.drain_timeout. What
   /// is in hand at its end is finished: a batch, a transaction, a request.
@@ -98,6 +99,8 @@ class Engine {
   Engine(Config config, const Clock& clock);
   Status open_database();
   Status start_server();
+  void use_tokens(std::shared_ptr<const http::TokenSet> tokens);
+  void use_tls(std::shared_ptr<const http::TlsContext> tls);
   void start_shards();
   void add_shard_metrics(std::vector<prometheus::MetricFamily>& families);
   void add_store_metrics(std::vector<prometheus::MetricFamily>& families) const;
@@ -114,6 +117,7 @@ class Engine {
   std::vector<std::unique_ptr<stream::Shard>> shards_;
   std::unique_ptr<stream::Intake> intake_;
   StreamQuota stream_quota_;
+  http::Access access_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> ready_{false};
   TimeNs started_at_ = 0;

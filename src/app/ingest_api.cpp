@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "app/engine.h"
+#include "app/stream_quota.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "ingest/codec.h"
@@ -44,35 +45,46 @@ std::optional<Response> unpack(Engine& engine, Request& request) {
   return problem(large ? 413 : 400, plain.error().message);
 }
 
-/// Takes what the sender's token may not bring out of the batch; nothing when that is nothing, else
-/// what the sender is told, if the rest is accepted.
-std::optional<Response> hold_to_token(Engine& engine, const Request& request,
-                                      ingest::Decoded& decoded) {
-  if (request.token == nullptr) return {};
-  const auto refused = engine.stream_quota().hold(*request.token, decoded.batch);
-  if (refused.samples() == 0) return {};
-  engine.metrics().count_denied(refused.foreign, refused.excess);
+/// Tells the log and the metrics of samples that the sender's token may not bring.
+void tell_denied(Engine& engine, const StreamQuota::Refused& held) {
+  engine.metrics().count_denied(held.foreign, held.excess);
   static log::Throttle throttle;
   unsigned suppressed = 0;
   if (throttle.allow(suppressed)) {
     log::warn("samples of streams that a token may not bring",
-              {{"refused", std::to_string(refused.samples())},
-               {"reason", refused.message},
+              {{"refused", std::to_string(held.samples())},
+               {"reason", held.message},
                {"suppressed", std::to_string(suppressed)}});
   }
-  // Telegraf looks for "partial write", and then does not send it all again.
-  std::string detail = "partial write: " + refused.message + "; " +
-                       std::to_string(refused.samples()) + " samples refused, " +
-                       std::to_string(decoded.batch.samples()) + " accepted";
-  if (decoded.rejected > 0) {
-    detail += "; " + std::to_string(decoded.rejected) +
-              " more do not parse, the first: " + decoded.rejects.front().message;
-  }
-  return problem(403, detail);
 }
 
-/// Counts what was refused and hands what was good to the shards. Nothing when all of it is
-/// accepted, else the answer that the sender gets instead.
+/// Hands the good samples to the shards, but for those that the sender's token may not bring, which
+/// count in `decoded.denied`. Nothing when they are accepted: a batch that is not has used up
+/// nothing of the token's quota.
+std::optional<Response> hand_over(Engine& engine, const Metrics::Protocol& protocol,
+                                  const Request& request, ingest::Decoded& decoded) {
+  StreamQuota::Refused held;
+  if (request.token != nullptr) held = engine.stream_quota().hold(*request.token, decoded.batch);
+  const std::size_t samples = decoded.batch.samples();
+  if (samples > 0) {
+    const auto accepted = engine.intake().accept(std::move(decoded.batch));
+    if (request.token != nullptr) {
+      engine.stream_quota().settle(*request.token, held, accepted.ok());
+    }
+    if (!accepted.ok()) {
+      engine.metrics().count_refused(Refusal::kQueueFull);
+      return retry_later(accepted.error().message);
+    }
+    protocol.samples->Increment(static_cast<double>(samples));
+  }
+  if (held.samples() > 0) tell_denied(engine, held);
+  decoded.denied = held.samples();
+  decoded.denied_message = std::move(held.message);
+  return {};
+}
+
+/// Counts what was refused and hands what was good to the shards. Nothing when that is accepted,
+/// else the answer that the sender gets instead.
 std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol,
                                const Request& request, ingest::Decoded& decoded) {
   protocol.requests->Increment();
@@ -82,16 +94,7 @@ std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol
     return problem(413, "more than " + std::to_string(engine.config().ingest.max_rows) +
                             " samples in one request (ingest.max_rows)");
   }
-  std::optional<Response> denied = hold_to_token(engine, request, decoded);
-  const std::size_t samples = decoded.batch.samples();
-  if (samples > 0) {
-    const auto accepted = engine.intake().accept(std::move(decoded.batch));
-    if (!accepted.ok()) {
-      engine.metrics().count_refused(Refusal::kQueueFull);
-      return retry_later(accepted.error().message);
-    }
-    protocol.samples->Increment(static_cast<double>(samples));
-  }
+  if (auto refused = hand_over(engine, protocol, request, decoded)) return refused;
   if (decoded.skipped_fields > 0) {
     protocol.skipped_fields->Increment(static_cast<double>(decoded.skipped_fields));
   }
@@ -110,7 +113,7 @@ std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol
                                     {"suppressed", std::to_string(suppressed)}});
     }
   }
-  return denied;
+  return {};
 }
 
 Response post_samples(Engine& engine, Request& request) {
@@ -134,14 +137,17 @@ Response post_samples(Engine& engine, Request& request) {
   } else {
     ingest::decode_json(request.body, now, engine.config().ingest, decoded);
   }
-  const std::size_t samples = decoded.batch.samples();
+  std::size_t samples = decoded.batch.samples();
   if (auto refused = accept(engine, engine.metrics().json(), request, decoded))
     return std::move(*refused);
-  if (decoded.rejected > 0) {
-    return problem(400,
-                   std::to_string(decoded.rejected) + " refused, " + std::to_string(samples) +
-                       " samples accepted",
-                   ingest::problem_errors(decoded));
+  samples -= decoded.denied;
+  if (decoded.rejected + decoded.denied > 0) {
+    std::string detail = std::to_string(decoded.rejected) + " refused, " + std::to_string(samples) +
+                         " samples accepted";
+    if (decoded.denied > 0) {
+      detail += "; " + decoded.denied_message + " (" + std::to_string(decoded.denied) + " samples)";
+    }
+    return problem(400, detail, ingest::problem_errors(decoded));
   }
   return http::json_response(200, "{\"accepted\":" + std::to_string(samples) + "}");
 }
@@ -193,7 +199,11 @@ Response write_lines(Engine& engine, const Dialect& dialect, Request& request) {
   if (auto refused = accept(engine, engine.metrics().line_protocol(), request, decoded)) {
     return std::move(*refused);
   }
-  if (decoded.rejected > 0) return http::json_response(400, dialect.partial_write(decoded));
+  // Also for what a token may not bring: Telegraf drops what a 400 refuses, and with "partial
+  // write" in it says so, but sends what a 403 refuses again and again.
+  if (decoded.rejected + decoded.denied > 0) {
+    return http::json_response(400, dialect.partial_write(decoded));
+  }
   return {204, "", "", {}};
 }
 

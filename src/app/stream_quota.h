@@ -5,7 +5,8 @@
 #include <map>
 #include <mutex>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
+#include <vector>
 
 #include "base/sample_batch.h"
 #include "http/tokens.h"
@@ -13,11 +14,11 @@
 namespace anomalyd::app {
 
 /// Holds tokens to the streams that they may bring: those that match the token's patterns, and no
-/// more of them than it may have. What a token has brought once it keeps until the daemon ends, as
-/// the shards remember streams as long.
+/// more of them than it may have. What a token has brought once it keeps until the daemon ends or
+/// the token is taken away, as the shards remember streams until the daemon ends.
 ///
-/// Cost      nothing for a token without limits; else one look-up a run, and a pattern's match a
-///           new stream. Eight bytes and a little a stream and token.
+/// Cost      nothing for a token without limits; else, for every run of a batch, a match with each
+///           of its patterns (not under the lock) and a look-up. Some 40 bytes a stream and token.
 /// Threads   safe from any thread.
 class StreamQuota {
  public:
@@ -26,18 +27,24 @@ class StreamQuota {
 
   /// What was taken out of a batch.
   struct Refused {
-    std::size_t foreign = 0;  ///< samples of streams that are not the token's
-    std::size_t excess = 0;   ///< samples of streams that are too many
-    std::string message;      ///< about the first of them; empty when there is none
+    std::size_t foreign = 0;           ///< samples of streams that are not the token's
+    std::size_t excess = 0;            ///< samples of streams that are too many
+    std::string message;               ///< about the first of them; empty when there is none
+    std::vector<std::uint64_t> fresh;  ///< hashes of the streams that settle() decides about
     std::size_t samples() const { return foreign + excess; }
   };
-  /// Takes out of `batch` what the token may not bring.
+  /// Takes out of `batch` what the token may not bring. Streams that are new have their place in
+  /// the quota from now on, but keep it only if settle() says so.
   Refused hold(const http::Token& token, SampleBatch& batch);
+  /// Once for each hold(): whether the rest of that batch was accepted. If not, it has used up
+  /// nothing.
+  void settle(const http::Token& token, const Refused& held, bool is_accepted);
+  /// Forgets tokens that are not among these.
+  void keep_only(const std::vector<http::Token>& tokens);
 
  private:
-  enum class Verdict : std::uint8_t { kGood, kForeign, kExcess };
-  using Known = std::unordered_set<std::uint64_t>;  // hashes of keys
-  Verdict judge(const http::Token& token, Known& known, const Run& run, std::string_view key) const;
+  /// By the key's hash: how many batches with it are neither accepted nor refused; 0: it is kept.
+  using Known = std::unordered_map<std::uint64_t, std::uint32_t>;
 
   const std::size_t max_streams_;
   std::mutex mutex_;

@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import tempfile
+import time
 import unittest
 
 from credentials import Authority, Tokens, basic, has_openssl, new_token
@@ -130,20 +131,23 @@ class Access(Folder):
                 return daemon.send("POST", path, lines, headers={
                     "Authorization": "Token " + tokens.secret[token]})
             self.assertEqual(write(b"press1 ax=1 1\nfan ax=1 1\n").status, 204)
-            for path in ("/write", "/api/v2/write"):
+            # As 400 in InfluxDB's own words: a 403 Telegraf would send again for ever.
+            for path, member in (("/write", "error"), ("/api/v2/write", "message")):
                 refused = write(b"press1 ax=1 2\nother ax=1 2\nfan ax=1 2\n", path=path)
-                self.assertEqual(refused.status, 403)
-                detail = refused.json()["detail"]
-                self.assertIn("partial write: the token line may not bring the stream other",
-                              detail)
-                self.assertIn("1 samples refused, 2 accepted", detail)
-            third = write(b"press2 ax=1 3\nfan ax=1 3\nnonsense\n").json()["detail"]
+                self.assertEqual(refused.status, 400)
+                self.assertEqual(response_errors(path, "post", refused), [])
+                said = refused.json()[member]
+                self.assertTrue(said.startswith("partial write: "), said)
+                self.assertIn("the token line may not bring the stream other", said)
+            third = write(b"press2 ax=1 3\nfan ax=1 3\nnonsense\n").json()["error"]
             self.assertIn("max_streams", third)
-            self.assertIn("1 more do not parse", third)
+            self.assertIn("line 3: ", third)
+            self.assertTrue(third.endswith("dropped=2"), third)
             row = b'{"stream":"other","values":{"ax":1}}'
             json = daemon.send("POST", "/api/v1/samples", row, headers={
                 "Authorization": "Bearer " + tokens.secret["line"]})
-            self.assertEqual(json.status, 403)
+            self.assertEqual(json.status, 400)
+            self.assertIn("0 samples accepted; the token line may not bring", json.json()["detail"])
             self.assertEqual(response_errors("/api/v1/samples", "post", json), [])
             self.assertEqual(write(b"other ax=1 1\npress2 ax=1 1\n", "all").status, 204)
             daemon.await_received("fan", 4)
@@ -215,6 +219,9 @@ class Tls(Folder):
         return Daemon(self.config(more), tls=self.authority.context(),
                       token=self.tokens.secret["reader"])
 
+    def as_sensor(self):
+        return {"Authorization": "Bearer " + self.tokens.secret["sensor"]}
+
     def token_file(self, name):
         path = self.folder / (name + ".token")
         path.write_text(self.tokens.secret[name] + "\n")
@@ -258,14 +265,56 @@ class Tls(Folder):
             return found
         with self.daemon() as daemon:
             first = serial(daemon)
+            expiry = "anomalyd_http_tls_certificate_expiry_timestamp_seconds"
+            self.assertAlmostEqual(total(daemon.metrics(), expiry), time.time() + 2 * 86400,
+                                   delta=3600)
+            kept = daemon.connection()
+            kept.request("GET", "/-/healthy")
+            kept.getresponse().read()
+            socket = kept.sock
+            self.reload(daemon, good=True)  # nothing has changed: nobody is sent away
+            kept.request("GET", "/-/healthy")
+            self.assertEqual(kept.getresponse().read(), b"anomalyd is alive\n")
+            self.assertIs(kept.sock, socket)
+            good_key = self.key.read_bytes()
             shutil.copy(self.authority.issue("other")[1], self.key)  # not the certificate's
             self.assertIn("not the key of the certificate", self.reload(daemon, good=False))
             self.assertEqual(serial(daemon), first)
+            self.assertEqual(total(daemon.metrics(), "anomalyd_config_last_reload_successful"), 0)
+            # A token that is taken away is away all the same.
+            self.assertEqual(daemon.send("POST", "/write", b"a b=1 1", self.as_sensor()).status, 204)
+            self.tokens.write(without=("sensor",))
+            self.assertIn("not the key of the certificate", self.reload(daemon, good=False))
+            self.assertEqual(daemon.send("POST", "/write", b"a b=1 1", self.as_sensor()).status, 401)
+            self.assertEqual(serial(daemon), first)
+            self.key.write_bytes(good_key)
+            self.reload(daemon, good=True)
+            kept.request("GET", "/-/healthy")
+            kept.getresponse().read()
+            self.assertIs(kept.sock, socket)
             for new, old in zip(self.authority.issue("next"), (self.certificate, self.key)):
                 shutil.copy(new, old)
             self.reload(daemon, good=True)
             self.assertNotEqual(serial(daemon), first)
+            self.assertEqual(socket.recv(1), b"", "what began under the old one has ended")
+            kept.close()
             self.assertEqual(daemon.get("/api/v1/status").status, 200)
+
+    def test_a_certificate_that_is_over_is_told_and_the_daemon_starts(self):
+        self.certificate, self.key = self.authority.issue("over", days=-1)
+        os.chmod(self.key, 0o644)
+        careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        careless.check_hostname = False
+        careless.verify_mode = ssl.CERT_NONE
+        with Daemon(self.config(), tls=careless, token=self.tokens.secret["reader"]) as daemon:
+            self.assertIn("the certificate is over since", daemon.log_text())
+            self.assertIn("other users may read or write a file with secrets", daemon.log_text())
+            self.assertLess(total(daemon.metrics(),
+                                  "anomalyd_http_tls_certificate_expiry_timestamp_seconds"),
+                            time.time())
+            checked = self.ctl("check-config", daemon.config)
+            self.assertEqual(checked.returncode, 1)
+            self.assertIn("the certificate is over since", checked.stderr)
 
     def test_clients_show_a_certificate_where_one_is_asked_for(self):
         clients = Authority(self.folder, "clients")
@@ -286,6 +335,19 @@ class Tls(Folder):
                 stranger.close()
             await_that("both were counted", lambda: total(
                 daemon.metrics(), "anomalyd_http_tls_handshakes_failed_total") == 2)
+
+    def test_the_log_says_why_a_client_certificate_is_not_good(self):
+        clients = Authority(self.folder, "clients")
+        with Daemon(self.config(f'tls_client_ca = "{clients.certificate}"\n'),
+                    tls=self.authority.context(clients.issue("me")),
+                    token=self.tokens.secret["reader"]) as daemon:
+            stranger = daemon.connection(self.authority.context(self.authority.issue("foreign")))
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                stranger.request("GET", "/-/healthy")
+                stranger.getresponse()
+            stranger.close()
+            await_that("the line", lambda: "no TLS connection" in daemon.log_text())
+            self.assertRegex(daemon.log_text(), 'certificate=".*(self-signed|issuer) certificate')
 
 
 if __name__ == "__main__":

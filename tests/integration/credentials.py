@@ -62,15 +62,15 @@ class Authority:
                  "-keyout", self._key, "-out", self.certificate, "-days", 2,
                  "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE")
 
-    def issue(self, name):
-        """(certificate, key) for 127.0.0.1."""
+    def issue(self, name, days=2):
+        """(certificate, key) for 127.0.0.1, from now on or, for days below 0, over since then."""
         certificate, key = (self.folder / f"{name}.{end}" for end in ("crt", "key"))
         request, extensions = (self.folder / f"{name}.{end}" for end in ("csr", "ext"))
         _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                  "-keyout", key, "-out", request, "-subj", f"/CN={name}")
         extensions.write_text("subjectAltName=IP:127.0.0.1\n")
         _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key,
-                 "-CAcreateserial", "-days", 2, "-extfile", extensions, "-out", certificate)
+                 "-CAcreateserial", "-days", days, "-extfile", extensions, "-out", certificate)
         return certificate, key
 
     def context(self, client=None):

@@ -64,23 +64,22 @@ TEST_CASE("What lies open is warned of", "[app][access]") {
 
 TEST_CASE("What is wrong with a file of access is said with its key", "[app][access][errors]") {
   const auto error = [](const std::string& keys) {
-    const auto access = load_access(http(keys));
-    REQUIRE_FALSE(access.ok());
-    return access.error().message;
+    const Status refused = check_access(http(keys));
+    REQUIRE_FALSE(refused.ok());
+    return refused.error().message;
   };
   CHECK(contains(error("tokens = \"/none/tokens\"\n"), "http.tokens: /none/tokens: "));
   CHECK(contains(error("tls_certificate = \"/none/c\"\ntls_key = \"/none/k\"\n"),
                  "http.tls: /none/c: "));
-  const auto none = load_access(http(""));
-  REQUIRE(none.ok());
-  CHECK(none.value().tokens == nullptr);
-  CHECK(none.value().tls == nullptr);
+  CHECK(load_tokens(http("")).value() == nullptr);
+  CHECK(load_tls(http("")).value() == nullptr);
   // Outside of its service a credential is not there, which says nothing about the config.
   unsetenv("CREDENTIALS_DIRECTORY");
   const std::string credentials =
       "tokens = \"credential:t\"\ntls_certificate = \"credential:c\"\ntls_key = \"/none/k\"\n";
   CHECK(check_access(http(credentials)).ok());
-  CHECK_FALSE(load_access(http(credentials)).ok());
+  CHECK_FALSE(load_tokens(http(credentials)).ok());
+  CHECK_FALSE(load_tls(http(credentials)).ok());
   CHECK_FALSE(check_access(http("tokens = \"/none/t\"\n")).ok());
 }
 
@@ -149,6 +148,7 @@ TEST_CASE("A token keeps the streams that it brought first, and gets no more", "
   auto refused = quota.hold(token({}, 2), batch);
   CHECK(refused.excess == 4);
   CHECK(refused.foreign == 0);
+  quota.settle(token({}, 2), refused, true);
   CHECK(contains(refused.message, "has brought 2 streams"));
   CHECK(contains(refused.message, "no room for c"));
   CHECK(streams_of(batch) == "a:2 b:2 a:2 ");
@@ -165,6 +165,40 @@ TEST_CASE("A token keeps the streams that it brought first, and gets no more", "
   batch = batch_of({"a", "b"});
   CHECK(quota.hold(token({"b"}, 2), batch).foreign == 2);
   CHECK(streams_of(batch) == "b:2 ");
+  // A limit that has become less is what is told, not how many there were.
+  batch = batch_of({"z"});
+  CHECK(contains(quota.hold(token({}, 1), batch).message, "has brought 1 streams"));
+}
+
+TEST_CASE("What is not accepted uses up nothing of a token's quota", "[app][quota]") {
+  StreamQuota quota(100);
+  const http::Token two = token({}, 2);
+  const auto bring = [&](const std::vector<std::string>& keys) {
+    SampleBatch batch = batch_of(keys);
+    return quota.hold(two, batch);
+  };
+  const auto first = bring({"a", "b"});
+  CHECK(bring({"c"}).excess == 2);  // their places are held until they are settled
+  quota.settle(two, first, false);
+  const auto second = bring({"c"});
+  const auto third = bring({"c"});
+  const auto fourth = bring({"d"});
+  CHECK(second.samples() + third.samples() + fourth.samples() == 0);
+  quota.settle(two, second, false);
+  CHECK(bring({"e"}).excess == 2);
+  quota.settle(two, third, true);
+  quota.settle(two, fourth, false);
+  quota.settle(two, bring({"c"}), false);  // kept whatever comes later
+  quota.settle(two, bring({"e"}), true);
+  CHECK(bring({"f"}).excess == 2);
+  CHECK(bring({"c", "e"}).samples() == 0);
+
+  http::Token other = two;
+  other.name = "other";
+  quota.keep_only({two, other});
+  CHECK(bring({"f"}).excess == 2);
+  quota.keep_only({other});
+  CHECK(bring({"f"}).excess == 0);
 }
 
 }  // namespace
