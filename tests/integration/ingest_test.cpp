@@ -1,3 +1,4 @@
+#include <fstream>
 #include <future>
 #include <set>
 
@@ -167,6 +168,54 @@ TEST_CASE("A request that cannot be read at all is refused with the status sende
   daemon.write(testing::Machine("s").lines(10));
   CHECK(daemon.await_received("s", 10));
   CHECK(daemon.received("s") == 10);
+}
+
+TEST_CASE("A request that the queue has no room for uses up nothing of its token's quota",
+          "[integration][ingest][overload][quota]") {
+  const TempDir dir;
+  const http::NewToken made =
+      http::make_token("t", std::vector<http::Scope>{http::Scope::kIngest, http::Scope::kRead},
+                       std::vector<std::string>{"busy*"}, 2)
+          .value();
+  std::ofstream(dir.path() / "tokens") << made.line << "\n";
+  Config config = make_config(dir, "[stream]\nqueue_samples = 1024\n");
+  config.tokens = dir.path() / "tokens";
+  RunningEngine daemon(std::move(config));
+  const auto write = [&](const std::string& lines) {
+    return daemon
+        .send("POST", "/write", lines, "text/plain", {{"Authorization", "Bearer " + made.secret}})
+        .status;
+  };
+  const auto lines_of = [](const std::string& name, int count) {
+    std::string lines;
+    for (int i = 0; i < count; ++i) lines += name + " ax=1 " + std::to_string(i + 1) + "\n";
+    return lines;
+  };
+  REQUIRE(write("busy ax=1 1\n") == 204);
+
+  std::promise<void> held;
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  auto asked = std::async(std::launch::async, [&] {
+    daemon.engine().ask<int>(0, [&held, released](const stream::ShardStreams&) {
+      held.set_value();
+      released.wait();
+      return 1;
+    });
+  });
+  held.get_future().wait();
+  while (write(lines_of("busy", 300)) == 204) {
+  }
+  CHECK(write(lines_of("busy1", 1000) + "foreign ax=1 1\n") == 503);
+  release.set_value();
+  asked.wait();
+  // The place in the quota is free for another stream, and nothing was counted as denied.
+  CHECK(testing::await([&] { return write("busy2 ax=1 1\n") == 204; }));
+  CHECK(write("busy1 ax=1 1\nforeign ax=1 1\nforeign ax=1 2\n") == 400);
+  const std::string text = daemon.engine().scrape();
+  const std::string denied = "anomalyd_ingest_samples_denied_total";
+  CHECK(text.find(denied + "{reason=\"streams\"} 2\n") != std::string::npos);
+  CHECK(text.find(denied + "{reason=\"max_streams\"} 1\n") != std::string::npos);
 }
 
 TEST_CASE("A full queue refuses whole requests with Retry-After, and nothing acknowledged is lost",
