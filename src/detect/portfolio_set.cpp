@@ -12,12 +12,12 @@ using std::string_view_literals::operator""sv;
 constexpr std::array kTinyMembers{"state"sv,      "level"sv, "ridge-short"sv,
                                   "polynomial"sv, "range"sv, "level-short"sv};
 constexpr std::array kStandardMembers{
-    "state"sv, "level"sv,       "ridge-short"sv, "polynomial"sv, "range"sv,      "profile-96"sv,
-    "ridge"sv, "profile-128"sv, "calendar"sv,    "profile-64"sv, "level-short"sv};
-constexpr std::array kFullMembers{"state"sv,      "level"sv,      "ridge-short"sv, "polynomial"sv,
-                                  "range"sv,      "profile-96"sv, "ridge"sv,       "profile-128"sv,
-                                  "calendar"sv,   "profile-64"sv, "templates"sv,   "subspace"sv,
-                                  "profile-48"sv, "seasonal"sv,   "level-short"sv};
+    "state"sv,      "level"sv, "ridge-short"sv, "polynomial"sv, "range"sv,   "level-short"sv,
+    "profile-96"sv, "ridge"sv, "profile-128"sv, "profile-64"sv, "calendar"sv};
+constexpr std::array kFullMembers{"state"sv,       "level"sv,       "ridge-short"sv, "polynomial"sv,
+                                  "range"sv,       "level-short"sv, "profile-96"sv,  "ridge"sv,
+                                  "profile-128"sv, "profile-64"sv,  "calendar"sv,    "templates"sv,
+                                  "subspace"sv,    "profile-48"sv,  "seasonal"sv};
 
 constexpr std::array<Preset, 3> kPresets{{
     {"standard", kStandardMembers, {3072, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
