@@ -107,7 +107,7 @@ Result<std::unique_ptr<http::Client>> make_client(const std::string& url, const 
   options.timeout = timeout;
   options.tls = {flags.ca_file, flags.certificate, flags.key};
   if (!flags.token_file.empty()) {
-    auto text = http::read_secret_file(flags.token_file, 4096);
+    auto text = http::read_secret_file(flags.token_file, 4096, http::Secrecy::kSecret);
     if (!text.ok()) return text.error();
     std::string& token = text.value();
     while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
@@ -237,6 +237,10 @@ std::size_t Encoder::columns_end(const SendBatch& batch, std::size_t first,
                                  std::size_t last) const {
   const SendBatch::Row& head = batch.row(first);
   const double period = 1e9 / streams_[head.stream].rate_hz;
+  // With numbers of 16 bytes at most, this stays below the daemon's limit of a line.
+  constexpr std::size_t kMaxValues = 50'000;
+  const std::size_t channels = std::max<std::size_t>(fields_[head.stream].size(), 1);
+  last = std::min(last, first + std::max<std::size_t>(kMaxValues / channels, 1));
   std::size_t at = first + 1;
   for (; at < last && batch.row(at).stream == head.stream; ++at) {
     const double even = static_cast<double>(at - first) * period;

@@ -127,6 +127,22 @@ TEST_CASE("Columns begin anew where a stamp leaves the grid", "[app][ctl]") {
   CHECK(decoded.batch.samples() == 4);
 }
 
+TEST_CASE("Columns stay below the daemon's limit of a line", "[app][ctl]") {
+  const auto encoder = Encoder::make(WireFormat::kColumns, {stream("s", {"x", "y"}, 1000)});
+  SendBatch batch;
+  for (int i = 0; i < 60'000; ++i) {
+    batch.add(0, TimeNs{1'000'000} * i, std::array{-1.1754944e-38F, -1.2345678e+38F});
+  }
+  std::string body = encoder.value().encode(batch, 0, 60'000);
+  CHECK(body.size() > (1UL << 20U));
+  body.reserve(body.size() + 64);
+  ingest::Decoded decoded;
+  ingest::decode_ndjson(body, 0, {}, decoded);
+  INFO((decoded.rejects.empty() ? "" : decoded.rejects[0].message));
+  CHECK(decoded.rejected == 0);
+  CHECK(decoded.batch.samples() == 60'000);
+}
+
 TEST_CASE("A busy server is asked again as it says", "[app][ctl]") {
   Fixture f(WireFormat::kLineProtocol, {stream("s", {"x"})});
   f.log.answers.push_back(http::Response{503, "", "", {{"retry-after", "2"}}});
