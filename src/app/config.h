@@ -61,7 +61,7 @@ struct DomainConfig {
 struct Config {
   http::ServerOptions http;  ///< [http]: listen = "127.0.0.1:8420", threads, workers, limits
   std::string listen = "127.0.0.1:8420";
-  // Who may come in; what the files hold is read by load_access(), not with the config.
+  // Who may come in; what the files hold load_tokens() and load_tls() read, not the config reader.
   std::filesystem::path tokens;  ///< [http] empty: everybody may do everything
   http::TlsFiles tls;            ///< [http] certificate empty: plain HTTP
   bool insecure = false;         ///< [http] see check_exposure()
