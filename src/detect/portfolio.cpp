@@ -36,8 +36,11 @@ class PortfolioState final : public Following {
   std::size_t flat_samples = 0;      // in a row, of windows that taught nothing
   TimeNs start = kNoTime;            // of the window that is given next
   TimeNs end = kNoTime;
-  RunningTail moving;   // of window scores, alert or not
-  float score = kNone;  // of the window that follow() moved on to
+  RunningTail moving;         // of window scores outside of alerts
+  float score = kNone;        // of the window that follow() moved on to
+  float steady_score = 0;     // of the same, see MemberSet::steady_score()
+  bool is_unlearned = false;  // update() has not come since
+  bool is_in_alert = false;   // nor since the window before
 };
 
 PortfolioState& state_of(const StreamState& state) {
@@ -103,7 +106,6 @@ class PortfolioDetector final : public Detector {
   void follow(StreamState& state, std::span<const float> raw) const override {
     PortfolioState& own = state_of(state);
     MemberSet& members = *own.members;
-    own.moving.add(own.moving.bin_of(own.score));
     own.score = kNone;
     members.skip();  // what update() did not let in
     if (!all_finite(raw)) {
@@ -111,6 +113,9 @@ class PortfolioDetector final : public Detector {
       return;
     }
     if (own.is_fresh) members.interrupt();
+    own.is_in_alert = own.is_unlearned;
+    own.is_unlearned = true;
+    own.steady_score = 0;
     const std::size_t channels = state.normaliser.size() / 2;
     std::vector<float> sample(channels);
     const std::span<const float> samples = take_new(own, raw);
@@ -125,6 +130,7 @@ class PortfolioDetector final : public Detector {
       const float score = members.follow(sample, time, step);
       if (time != kNoTime) time += step;
       if (!(score <= own.score)) own.score = score;
+      own.steady_score = std::max(own.steady_score, members.steady_score());
     }
   }
 
@@ -150,15 +156,21 @@ class PortfolioDetector final : public Detector {
   double p_value(const StreamState& state, float score) const override {
     ANOMALYD_CHECK(state.calibration != nullptr,
                    "detector: p_value() before the stream is learned");
-    const double steady = state.calibration->p_value(static_cast<double>(score));
+    const PortfolioState& own = state_of(state);
+    // An alert lasts as long as its fault, though the score gets used to it.
+    const float judged = own.is_in_alert && score < own.steady_score ? own.steady_score : score;
+    const double steady = state.calibration->p_value(static_cast<double>(judged));
     if (std::isnan(steady)) return steady;
     // As with members: the geometric mean of how rare the score is in normal times and of late.
-    const auto moving = static_cast<double>(state_of(state).moving.surprise(score));
+    const auto moving = static_cast<double>(own.moving.surprise(judged));
     return std::sqrt(steady * std::pow(10.0, -moving));
   }
 
   void update(StreamState& state, std::span<const float> /*normalised*/) const override {
-    state_of(state).members->learn();
+    PortfolioState& own = state_of(state);
+    own.is_unlearned = false;
+    own.moving.add(own.moving.bin_of(own.score));
+    own.members->learn();
   }
 
   Explanation explain(const StreamState& state, std::span<const float> raw) const override {

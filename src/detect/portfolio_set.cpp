@@ -104,7 +104,9 @@ MemberSet::MemberSet(const MemberSet& other)
     : traits_(other.traits_),
       history_(other.history_),
       pending_(other.pending_),
-      smooth_(other.smooth_) {
+      smooth_(other.smooth_),
+      steady_smooth_(other.steady_smooth_),
+      steady_score_(other.steady_score_) {
   for (const Slot& slot : other.slots_) {
     slots_.push_back({slot.row, slot.member->clone(), slot.moving, slot.steady, slot.weight,
                       slot.raw, slot.recent, slot.clean, slot.held, slot.waiting});
@@ -115,6 +117,7 @@ float MemberSet::follow(std::span<const float> sample, TimeNs time, TimeNs step)
   ANOMALYD_CHECK(pending_ < traits_.hop, "portfolio: more samples than a hop wait");
   history_.push(sample, time, step);
   SurpriseSum sum;
+  SurpriseSum steady_sum;
   bool is_scored = false;
   for (Slot& slot : slots_) {
     slot.raw = slot.member->follow(history_);
@@ -124,11 +127,13 @@ float MemberSet::follow(std::span<const float> sample, TimeNs time, TimeNs step)
     slot.waiting[pending_] = steady >= kGuard ? static_cast<std::uint8_t>(bin | kOdd) : bin;
     slot.moving.add(bin);
     sum.add(*slot.row, slot.weight, surprise);
+    steady_sum.add(*slot.row, slot.weight, steady);
     if (!(slot.weight > 0) || std::isnan(slot.raw)) continue;
     is_scored = true;
     slot.recent += (slot.weight * surprise - slot.recent) / static_cast<float>(kSmoothSamples);
   }
   ++pending_;
+  steady_score_ = steady_sum.score(steady_smooth_);
   return is_scored ? sum.score(smooth_) : std::numeric_limits<float>::quiet_NaN();
 }
 
@@ -161,6 +166,7 @@ void MemberSet::skip() {
 void MemberSet::interrupt() {
   pending_ = 0;
   smooth_.clear();
+  steady_smooth_.clear();
   history_.interrupt();
   for (Slot& slot : slots_) {
     slot.member->interrupt();

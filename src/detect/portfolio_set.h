@@ -117,6 +117,8 @@ class MemberSet {
   /// Moves on to a normalised sample, the last of at most a hop that wait to be learned.
   /// NaN while no member has a score.
   float follow(std::span<const float> sample, TimeNs time = kNoTime, TimeNs step = 0);
+  /// The newest sample's score by the steady surprises alone, which do not get used to anything.
+  float steady_score() const { return steady_score_; }
   /// Learns all that was followed since the last learn() or skip(), but for what is odd, unless
   /// that has lasted, more often than not, for as long as the learning span was: what lasts that
   /// long without an alert is how the stream is now.
@@ -141,6 +143,8 @@ class MemberSet {
   History history_;
   std::size_t pending_ = 0;  // followed, not yet learned or left
   SmoothMean smooth_;
+  SmoothMean steady_smooth_;
+  float steady_score_ = 0;
 };
 
 }  // namespace anomalyd::detect

@@ -138,6 +138,8 @@ TEST_CASE("A portfolio follows the signal while an alert is open and learns noth
   };
   CHECK(mean(frozen, 680, 780) > 0.9 * mean(frozen, 10, 110));
   CHECK(mean(thawed, 680, 780) < 0.7 * mean(frozen, 680, 780));
+  // However long it lasts, it does not become probable.
+  for (std::size_t i = 10; i < frozen.size(); ++i) REQUIRE(frozen[i].p < 1e-6);
   // When the machine is well again, so is the score, although nothing was learned meanwhile.
   const auto well = follow(*detector, state, all.bottomRows(100));
   int alarms = 0;
