@@ -1,7 +1,6 @@
 #include "detect/portfolio_learn.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "detect/members/spectrum.h"

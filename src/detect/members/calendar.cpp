@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -19,7 +18,7 @@ constexpr double kVariancePrior = 4;
 constexpr double kFloor = 0.03;  // of a channel's spread
 constexpr double kPoolMemory = 5000;
 
-/// Number, mean and variance of one channel's values.
+/// Number, mean and variance of one channel's values: ChannelMoments in half its bytes, fading.
 struct Moments {
   float count = 0;
   float mean = 0;
