@@ -125,7 +125,8 @@ TEST_CASE("Every kind comes at every length and strength that it has", "[evaluat
   CHECK(cells[Anomaly::kFlat] == kSyntheticLengths.size());
   // With the second moving channel held still, none is left to be decoupled from.
   for (std::size_t i = 0; i < series.samples(); ++i) series.values[i * 3 + 2] = 1;
-  for (const SyntheticCell& cell : run_on(series, options_with(1))[0].cells) {
+  const auto still = run_on(series, options_with(1));
+  for (const SyntheticCell& cell : still[0].cells) {
     CHECK(cell.kind != Anomaly::kDecoupled);
   }
 }
