@@ -50,6 +50,7 @@ class SampleBatch {
   std::optional<std::uint32_t> schema_within(std::span<const std::string_view> channels,
                                              std::size_t limit);
   std::size_t schemas() const { return schemas_.size(); }
+  std::size_t schema_size(std::uint32_t schema) const { return schemas_[schema].channels.size(); }
 
   /// Room for that much more, when the codec can tell from the size of the body.
   void reserve(std::size_t runs, std::size_t rows, std::size_t values, std::size_t key_bytes);
