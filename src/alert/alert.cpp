@@ -3,6 +3,8 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "base/sample_batch.h"
+
 namespace anomalyd::alert {
 
 std::string_view to_string(AlertState state) {
@@ -25,6 +27,28 @@ Result<AlertState> parse_state(std::string_view name) {
   return Error{ErrorCode::kInvalidArgument, "unknown alert state '" +
                                                 std::string(name.substr(0, 64)) +
                                                 "', expected pending, firing or resolved"};
+}
+
+void archive_open(Archive& archive, Alert& alert) {
+  constexpr std::size_t kMostName = 4096;
+  constexpr std::size_t kMostValues = std::size_t{1} << 26U;
+  archive.text(alert.domain, kMostName, "letters of a domain's name");
+  archive.text(alert.detector, kMostName, "letters of a detector's name");
+  archive.text(alert.detector_version, kMostName, "letters of a version");
+  archive(alert.start, alert.end, alert.fired_at, alert.threshold_p);
+  archive(alert.peak_score, alert.peak_p, alert.peak_time);
+  archive.list(alert.contributions, kMaxChannels, sizeof(std::uint32_t) + sizeof(double),
+               "contributions", [](Archive& a, Contribution& contribution) {
+                 a.text(contribution.channel, kMostName, "letters of a channel's name");
+                 a(contribution.share);
+               });
+  archive(alert.context.start, alert.context.rate_hz);
+  archive.list(alert.context.channels, kMaxChannels, sizeof(std::uint32_t), "channels",
+               [](Archive& a, std::string& name) {
+                 a.text(name, kMostName, "letters of a channel's name");
+               });
+  archive.list(alert.context.actual, 0, kMostValues, "values of a window");
+  archive.list(alert.context.expected, 0, kMostValues, "values of a window");
 }
 
 std::string alert_id(std::string_view stream, TimeNs start, std::string_view detector) {

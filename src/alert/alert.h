@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/archive.h"
 #include "base/result.h"
 #include "base/stream_key.h"
 #include "base/time.h"
@@ -51,6 +52,10 @@ struct Alert {
   std::vector<Contribution> contributions;  ///< at the peak, largest first
   Context context;                          ///< at the peak
 };
+
+/// Walks what an open alert has beyond its stream, its id and its state, which follow from the
+/// stream and its machine.
+void archive_open(Archive& archive, Alert& alert);
 
 /// 16 hex digits, the same for the same three on every machine.
 std::string alert_id(std::string_view stream, TimeNs start, std::string_view detector);

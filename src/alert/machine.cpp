@@ -67,6 +67,12 @@ Change Machine::close() {
   return Change::kNone;
 }
 
+void Machine::archive(Archive& archive) {
+  archive(start_, last_bad_end_, held_until_, peak_p_, peak_score_, anomalous_);
+  archive.choice(phase_, Phase::kFiring, "the phase of an alert");
+  archive(is_peak_);
+}
+
 bool Machine::take_peak(double p, double score) {
   if (p > peak_p_ || (p == peak_p_ && !(score > peak_score_))) return false;
   peak_p_ = p;

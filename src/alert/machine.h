@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "base/archive.h"
 #include "base/time.h"
 
 namespace anomalyd::alert {
@@ -61,6 +62,7 @@ class Machine {
   TimeNs last_bad_end() const { return last_bad_end_; }  ///< of its last anomalous window
   double peak_p() const { return peak_p_; }
   double peak_score() const { return peak_score_; }
+  void archive(Archive& archive);
 
  private:
   bool take_peak(double p, double score);

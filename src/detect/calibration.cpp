@@ -181,6 +181,19 @@ Result<Calibration> Calibration::from_floats(std::span<const float> values) {
   return made;
 }
 
+void Calibration::archive(Archive& archive, std::unique_ptr<Calibration>& calibration) {
+  std::vector<float> values;
+  if (!archive.reads()) values = calibration->to_floats();
+  archive.list(values, 0, kHeaderFloats + 2 * kMaxQuantiles, "numbers of a calibration");
+  if (!archive.reads() || !archive.ok()) return;
+  Result<Calibration> made = from_floats(values);
+  if (!made.ok()) {
+    archive.fail(made.error().message);
+    return;
+  }
+  calibration = std::make_unique<Calibration>(std::move(made).value());
+}
+
 std::size_t Calibration::bytes() const {
   return (quantiles_.capacity() + tails_.capacity()) * sizeof(float);
 }

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/archive.h"
 #include "base/result.h"
 
 namespace anomalyd::detect {
@@ -38,6 +40,8 @@ class Calibration {
   std::vector<float> to_floats() const;
   static Result<Calibration> from_floats(std::span<const float> values);
   std::size_t bytes() const;
+  /// Of one in a stream's state, there or not.
+  static void archive(Archive& archive, std::unique_ptr<Calibration>& calibration);
 
  private:
   Calibration() = default;

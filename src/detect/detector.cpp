@@ -124,6 +124,33 @@ class ComposedDetector final : public Detector {
     if (all_finite(normalised)) parts_.member->update(state.member, normalised);
   }
 
+  void archive(StreamState& state, std::size_t channels, Archive& archive) const override {
+    const std::size_t span = parts_.info.learn_windows;
+    auto learned = state.learned_windows;
+    archive.within(learned, 0, static_cast<std::uint32_t>(span), "the windows learned");
+    if (!archive.ok()) return;
+    state.learned_windows = learned;
+    const bool has_scale = normaliser_windows_ > 0 && learned >= normaliser_windows_;
+    if (archive.reads()) state.normaliser.assign(has_scale ? 2 * channels : 0, 0.0F);
+    archive.sized(state.normaliser, "means and spreads");
+    archive.require_finite(state.normaliser, "means and spreads");
+    archive.sized(state.member, "numbers of a memory");
+    if (archive.reads() && archive.ok() && !state.member.empty() &&
+        !parts_.member->accepts(state.member)) {
+      archive.fail("a memory that no window leaves");
+    }
+    if (learned < span) {
+      state.learning->scale.archive(archive);
+      const bool calibrates = !parts_.calibration && learned > memory_windows_;
+      const std::size_t scores = calibrates ? learned - memory_windows_ : 0;
+      archive.list(state.learning->scores, scores, scores, "scores of the span");
+      archive.require_finite(state.learning->scores, "scores of the span");
+    } else {
+      state.learning.reset();
+      if (!parts_.calibration) Calibration::archive(archive, state.calibration);
+    }
+  }
+
   Explanation explain(const StreamState& state, std::span<const float> raw) const override {
     std::vector<float> normalised(raw.size());
     normalise(state, raw, normalised);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/archive.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "detect/calibration.h"
@@ -122,6 +123,11 @@ class Detector {
   virtual void update(StreamState& state, std::span<const float> normalised) const = 0;
   /// True when update() changes the state, so that a stream's windows must be scored in turn.
   virtual bool is_online() const = 0;
+  /// Walks the state of a stream of `channels` channels: read into a state that start() has just
+  /// made, the stream goes on to the last bit. Only bytes that the same detector wrote, by its
+  /// version, mean anything to it; others are refused, or make a state that can be used: what is
+  /// read may be anything. A state whose reading failed is to be dropped.
+  virtual void archive(StreamState& state, std::size_t channels, Archive& archive) const = 0;
   /// Contributions and the expected window, for a raw window.
   virtual Explanation explain(const StreamState& state, std::span<const float> raw) const = 0;
 

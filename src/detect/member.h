@@ -40,6 +40,8 @@ class Member {
   virtual bool is_online() const { return false; }
   virtual std::vector<float> new_memory(std::size_t /*channels*/) const { return {}; }
   virtual void update(std::span<float> /*memory*/, std::span<const float> /*normalised*/) const {}
+  /// False for a memory that update() cannot have made: it was read from bytes.
+  virtual bool accepts(std::span<const float> /*memory*/) const { return true; }
 
   /// Trained members: what the detector file keeps. Names begin with the kind.
   virtual void save(nn::TensorFile& /*file*/) const {}

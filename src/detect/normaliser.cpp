@@ -155,6 +155,26 @@ ChannelScale ScaleLearner::scale() const {
   return ChannelScale::with_floor(moments);
 }
 
+void ScaleLearner::archive(Archive& archive) {
+  // What floats can add up to: beyond it a scale would not be finite.
+  constexpr double kMostCount = 1e15;
+  constexpr double kMostMean = static_cast<double>(std::numeric_limits<float>::max());
+  constexpr double kMostSquares = 4 * kMostMean * kMostMean * kMostCount;
+  const auto each = [](Archive& a, ChannelMoments& moments) {
+    a.within(moments.count, 0, kMostCount, "the count of a moment");
+    a.within(moments.mean, -kMostMean, kMostMean, "a mean");
+    a.within(moments.squares, 0, kMostSquares, "a sum of squares");
+  };
+  archive.sized(moments_, "moments", each);
+  archive.sized(still_, "moments of what is still", each);
+  bool has_last = !last_mean_.empty();
+  archive(any_moved_, has_last);
+  if (archive.reads()) last_mean_.assign(has_last ? moments_.size() : 0, 0.0);
+  archive.sized(last_mean_, "means of the window before",
+                [](Archive& a, double& mean) { a.within(mean, -kMostMean, kMostMean, "a mean"); });
+  archive.within(patience_, 0, patience_, "the windows that may be passed over");
+}
+
 std::size_t ScaleLearner::bytes() const {
   return (moments_.capacity() + still_.capacity()) * sizeof(ChannelMoments) +
          last_mean_.capacity() * sizeof(double);

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "base/archive.h"
 #include "nn/types.h"
 
 namespace anomalyd::detect {
@@ -69,6 +70,8 @@ class ScaleLearner {
   /// Of each channel, from all windows in which it moved.
   ChannelScale scale() const;
   std::size_t bytes() const;  ///< heap bytes held
+  /// Of a learner of the same channels and span.
+  void archive(Archive& archive);
 
  private:
   std::vector<ChannelMoments> moments_;  // of the windows in which the channel moved

@@ -173,6 +173,35 @@ class PortfolioDetector final : public Detector {
     own.members->learn();
   }
 
+  void archive(StreamState& state, std::size_t channels, Archive& archive) const override {
+    PortfolioState& own = state_of(state);
+    auto learned = state.learned_windows;
+    archive.within(learned, 0, static_cast<std::uint32_t>(info_.learn_windows),
+                   "the windows learned");
+    if (!archive.ok()) return;
+    state.learned_windows = learned;
+    archive(own.is_fresh, own.is_break, own.flat_samples, own.is_unlearned, own.is_in_alert);
+    archive(own.score, own.steady_score);
+    // The first slot may lie a little before the first sample, and so before 1970.
+    archive.within(own.start, -kTimeEnd / 2, kTimeEnd, "the start of a window");
+    archive.within(own.end, -kTimeEnd / 2, kTimeEnd, "the end of a window");
+    if (learned < info_.learn_windows) {
+      state.learning->scale.archive(archive);
+      archive_span(own.span, archive);
+      return;
+    }
+    state.learning.reset();
+    archive.list(state.normaliser, 2 * channels, 2 * channels, "means and spreads");
+    archive.require_finite(state.normaliser, "means and spreads");
+    Calibration::archive(archive, state.calibration);
+    own.moving.archive(archive);
+    StreamTraits traits = own.members ? own.members->traits() : StreamTraits{};
+    archive_traits(traits, channels, archive);
+    if (!archive.ok()) return;
+    if (archive.reads()) own.members.emplace(preset_, traits);
+    own.members->archive(archive);
+  }
+
   Explanation explain(const StreamState& state, std::span<const float> raw) const override {
     Explanation why;
     why.contributions = state_of(state).members->shares();
@@ -229,10 +258,7 @@ class PortfolioDetector final : public Detector {
 
   /// Appends to the learning span, of which the last samples are kept.
   void keep(Recording& span, std::span<const float> samples) const {
-    // Never less than what a calibration needs.
-    const std::size_t most =
-        std::max(std::min(preset_.span_samples, kMostSpanValues / span.channels),
-                 kMinOnlineLearnWindows * info_.hop_samples + info_.window_samples);
+    const std::size_t most = most_samples(span.channels);
     span.values.insert(span.values.end(), samples.begin(), samples.end());
     if (span.samples() < most + most / 4) return;
     const std::size_t gone = span.samples() - most;
@@ -249,6 +275,46 @@ class PortfolioDetector final : public Detector {
     for (std::size_t& at : span.breaks) at -= gone;
   }
 
+  std::size_t most_samples(std::size_t channels) const {
+    // Never less than what a calibration needs.
+    return std::max(std::min(preset_.span_samples, kMostSpanValues / channels),
+                    kMinOnlineLearnWindows * info_.hop_samples + info_.window_samples);
+  }
+
+  void archive_span(Recording& span, Archive& archive) const {
+    const std::size_t most = 2 * most_samples(span.channels) + info_.window_samples;
+    // With it no time of a whole span can overflow: some days.
+    const TimeNs most_step = kTimeEnd / static_cast<TimeNs>(most);
+    archive.list(span.values, 0, most * span.channels, "values of the span");
+    archive.require_finite(span.values, "values of the span");
+    const std::size_t samples = span.samples();
+    archive.list(span.breaks, 0, samples, "breaks of the span");
+    bool has_times = !span.times.empty();
+    archive(has_times);
+    const std::size_t times = has_times ? span.breaks.size() + 1 : 0;
+    archive.list(span.times, times, times, "times of the span");
+    archive.within(span.step, 0, most_step, "the time between samples");
+    if (!archive.reads()) return;
+    bool good = span.values.size() == samples * span.channels;
+    for (std::size_t i = 0; i < span.breaks.size(); ++i) {
+      const std::size_t before = i == 0 ? 0 : span.breaks[i - 1];
+      good = good && span.breaks[i] > before && span.breaks[i] < samples;
+    }
+    for (const TimeNs time : span.times) good = good && time >= -kTimeEnd / 2 && time < kTimeEnd;
+    if (!good) archive.fail("a span whose parts do not fit each other");
+  }
+
+  void archive_traits(StreamTraits& traits, std::size_t channels, Archive& archive) const {
+    constexpr double kMostPeriod = 1e6;
+    archive.same(channels, "the channels");
+    archive.same(info_.hop_samples, "the hop");
+    traits.channels = channels;
+    traits.hop = info_.hop_samples;
+    archive.within(traits.samples, 0, std::size_t{1} << 31U, "the samples of the span");
+    archive.within(traits.period, 0, kMostPeriod, "the period");
+    archive.within(traits.slow_period, 0, kMostPeriod, "the slow period");
+  }
+
   void finish(StreamState& state, PortfolioState& own) const {
     ChannelScale scale = state.learning->scale.scale();
     state.normaliser = std::move(scale.mean);
@@ -256,7 +322,11 @@ class PortfolioDetector final : public Detector {
     apply_scale(state.normaliser, own.span.values, own.span.values);
     clamp(own.span.values);
     Result<LearnedPortfolio> learned = learn_portfolio(preset_, own.span, info_.hop_samples);
-    ANOMALYD_CHECK(learned.ok(), "portfolio: a learning span must be enough to calibrate");
+    if (!learned.ok()) {
+      // A span that was read back may be less than what is said to be learned from it.
+      state = start(own.span.channels);
+      return;
+    }
     own.moving = learned.value().moving;
     own.members.emplace(std::move(learned.value().members));
     state.calibration = std::make_unique<Calibration>(std::move(learned.value().calibration));

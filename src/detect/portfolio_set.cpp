@@ -157,6 +157,29 @@ void MemberSet::learn() {
   pending_ = 0;
 }
 
+void MemberSet::archive(Archive& archive) {
+  history_.archive(archive);
+  archive.within(pending_, 0, std::min<std::uint64_t>(traits_.hop, history_.count()),
+                 "the samples that wait to be learned");
+  smooth_.archive(archive);
+  steady_smooth_.archive(archive);
+  archive(steady_score_);
+  archive.same(static_cast<std::uint32_t>(slots_.size()), "the number of members");
+  for (Slot& slot : slots_) {
+    std::string name(slot.row->name);
+    archive.text(name, 64, "letters of a member's name");
+    if (name != slot.row->name) {
+      archive.fail("a member " + name + ", expected " + std::string(slot.row->name));
+    }
+    if (!archive.ok()) return;
+    slot.member->archive(archive);
+    slot.moving.archive(archive);
+    slot.steady.archive(archive);
+    archive(slot.weight, slot.raw, slot.recent, slot.clean, slot.held);
+    archive.sized(slot.waiting, "bins that wait");
+  }
+}
+
 void MemberSet::skip() {
   if (pending_ == 0) return;
   pending_ = 0;

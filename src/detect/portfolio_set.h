@@ -48,6 +48,10 @@ class SmoothMean {
     return total / static_cast<float>(n);
   }
   void clear() { count_ = 0; }
+  void archive(Archive& archive) {
+    archive.sized(values_, "values of a mean");
+    archive(count_);
+  }
 
  private:
   std::array<float, kLength> values_{};
@@ -134,6 +138,9 @@ class MemberSet {
   std::vector<double> shares() const;
   std::size_t bytes() const;
   double operations() const;
+  const StreamTraits& traits() const { return traits_; }
+  /// Of a set that was made of the same preset and traits. Bytes of other members are refused.
+  void archive(Archive& archive);
 
  private:
   static constexpr std::uint8_t kOdd = 0x80;

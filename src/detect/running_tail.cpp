@@ -60,6 +60,13 @@ void RunningTail::add(std::uint8_t bin) {
   ++count_;
 }
 
+void RunningTail::archive(Archive& archive) {
+  archive.sized(counts_, "bins");
+  archive.within(least_, 0.0F, std::numeric_limits<float>::max(), "the lowest score of a tail");
+  count_ = 0;
+  for (const std::uint16_t each : counts_) count_ += each;
+}
+
 double RunningTail::position_of_rank(double rank) const {
   double above = 0;
   for (std::size_t bin = kBins; bin-- > 0;) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/archive.h"
+
 namespace anomalyd::detect {
 
 /// How rare a score is among the scores that were added before it:
@@ -41,6 +43,7 @@ class RunningTail {
   void add(std::uint8_t bin);
   float surprise(float score) const;
   double count() const { return static_cast<double>(count_); }
+  void archive(Archive& archive);
 
  private:
   double position(float score) const;

@@ -74,6 +74,19 @@ class Zscore final : public Member {
     return std::vector<float>(1 + channels * kFeatures * 2, 0.0F);
   }
 
+  bool accepts(std::span<const float> memory) const override {
+    // Windows are within +-kMaxNormalised, and so are their means; their spreads' logarithms are
+    // small. A whole number of windows, no negative variance.
+    constexpr auto kMost = static_cast<float>(kTimeConstantWindows);
+    constexpr float kMostVariance = 2 * kMaxNormalised * kMaxNormalised;
+    if (!(memory[0] >= 0 && memory[0] <= kMost)) return false;
+    for (std::size_t i = 1; i < memory.size(); i += 2) {
+      if (!(std::abs(memory[i]) <= kMaxNormalised)) return false;
+      if (!(memory[i + 1] >= 0 && memory[i + 1] <= kMostVariance)) return false;
+    }
+    return true;
+  }
+
   void update(std::span<float> memory, std::span<const float> normalised) const override {
     const std::size_t channels = channels_of(memory);
     const double n = std::min(static_cast<double>(memory[0]) + 1, kTimeConstantWindows);

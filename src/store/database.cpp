@@ -1,13 +1,13 @@
 #include "store/database.h"
 
 #include <array>
-#include <charconv>
 #include <mutex>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "store/alert_blob.h"
+#include "store/alert_query.h"
 #include "store/sqlite.h"
 
 namespace anomalyd::store {
@@ -50,13 +50,18 @@ constexpr std::array kMigrations{
          PRIMARY KEY (name, value, start_ns, id)
        ) STRICT, WITHOUT ROWID;
        CREATE INDEX alert_label_by_id ON alert_label (id);)",
+    R"(CREATE TABLE shard_checkpoint (
+         shard INTEGER NOT NULL PRIMARY KEY CHECK (shard BETWEEN 0 AND 4294967295),
+         position INTEGER NOT NULL CHECK (position >= 0),
+         state BLOB NOT NULL
+       ) STRICT;
+       CREATE TABLE stream_checkpoint (
+         stream TEXT NOT NULL PRIMARY KEY,
+         position INTEGER NOT NULL CHECK (position >= 0),
+         state BLOB NOT NULL
+       ) STRICT;)",
 };
 constexpr auto kSchemaVersion = static_cast<std::int64_t>(kMigrations.size());
-
-constexpr std::string_view kColumns =
-    "a.id, a.stream, a.domain, a.detector, a.detector_version, a.state, a.start_ns, a.end_ns, "
-    "a.fired_ns, a.resolved_ns, a.end_reason, a.threshold_p, a.peak_score, a.peak_p, a.peak_ns, "
-    "a.contributions";
 
 constexpr std::string_view kPut =
     "INSERT INTO alert (id, stream, domain, detector, detector_version, state, start_ns, end_ns, "
@@ -129,162 +134,16 @@ Status migrate(Connection& connection) {
   return transaction.value().commit();
 }
 
-void append_hex(std::string& out, unsigned char byte) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  out += kDigits[byte >> 4U];
-  out += kDigits[byte & 0xfU];
-}
-
-/// The last alert of a page: its start, 16 hex digits, then the bytes of its id in hex.
-struct Cursor {
-  TimeNs start = 0;
-  std::string id;
-};
-
-std::string print_cursor(const alert::Alert& last) {
-  std::string text;
-  for (unsigned shift = 64; shift > 0; shift -= 8) {
-    append_hex(text,
-               static_cast<unsigned char>(static_cast<std::uint64_t>(last.start) >> (shift - 8)));
-  }
-  for (const char c : last.id) append_hex(text, static_cast<unsigned char>(c));
-  return text;
-}
-
-Result<Cursor> parse_cursor(std::string_view text) {
-  std::string bytes;
-  bool is_hex = text.size() > 16 && text.size() % 2 == 0 && text.size() <= 1024;
-  for (std::size_t i = 0; is_hex && i < text.size(); i += 2) {
-    unsigned char byte = 0;
-    const auto [end, ec] = std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
-    is_hex = ec == std::errc() && end == text.data() + i + 2;
-    bytes += static_cast<char>(byte);
-  }
-  if (!is_hex) {
-    return Error{ErrorCode::kInvalidArgument, "not a cursor of this API: '" +
-                                                  std::string(text.substr(0, 64)) +
-                                                  "', expected the `next` of the page before"};
-  }
-  Cursor cursor;
-  std::uint64_t start = 0;
-  for (std::size_t i = 0; i < 8; ++i) start = start << 8U | static_cast<unsigned char>(bytes[i]);
-  cursor.start = static_cast<TimeNs>(start);
-  cursor.id = bytes.substr(8);
-  return cursor;
-}
-
-/// Reads kColumns, and the context when it is column 16.
-Result<alert::Alert> read_alert(const Statement& row, bool with_context) {
-  alert::Alert alert;
-  alert.id = row.text(0);
-  const std::string where = "alert " + alert.id;
-  auto stream = StreamKey::parse(row.text(1));
-  if (!stream.ok()) {
-    return Error{ErrorCode::kCorrupt, where + ": " + stream.error().message};
-  }
-  alert.stream = std::move(stream).value();
-  alert.domain = row.text(2);
-  alert.detector = row.text(3);
-  alert.detector_version = row.text(4);
-  const std::int64_t state = row.integer(5);
-  if (state < 0 || state > static_cast<std::int64_t>(alert::AlertState::kResolved)) {
-    return Error{ErrorCode::kCorrupt, where + ": state " + std::to_string(state)};
-  }
-  alert.state = static_cast<alert::AlertState>(state);
-  alert.start = row.integer(6);
-  alert.end = row.integer(7);
-  alert.fired_at = row.integer(8);
-  alert.resolved_at = row.integer(9);
-  alert.end_reason = row.text(10);
-  alert.threshold_p = row.real(11);
-  alert.peak_score = row.real(12);
-  alert.peak_p = row.real(13);
-  alert.peak_time = row.integer(14);
-  auto contributions = decode_contributions(row.blob(15));
-  if (!contributions.ok()) return with_path(where, contributions.error());
-  alert.contributions = std::move(contributions).value();
-  if (with_context) {
-    auto context = decode_context(row.blob(16));
-    if (!context.ok()) return with_path(where, context.error());
-    alert.context = std::move(context).value();
-  }
-  return alert;
-}
-
-Status check_query(const AlertQuery& query) {
-  if (query.limit < 1 || query.limit > AlertQuery::kMaxLimit) {
-    return Error{ErrorCode::kInvalidArgument, "limit: " + std::to_string(query.limit) +
-                                                  ", expected 1 to " +
-                                                  std::to_string(AlertQuery::kMaxLimit)};
-  }
-  if (query.labels.size() > kMaxLabels) {
-    return Error{ErrorCode::kInvalidArgument, "labels: " + std::to_string(query.labels.size()) +
-                                                  ", expected at most " +
-                                                  std::to_string(kMaxLabels)};
-  }
-  if (query.from && query.to && *query.from >= *query.to) {
-    return Error{ErrorCode::kInvalidArgument, "from " + to_rfc3339(*query.from) +
-                                                  ", expected a time before to (" +
-                                                  to_rfc3339(*query.to) + ")"};
-  }
-  return Done{};
-}
-
-/// Where the walk over the alerts, newest first, starts. Of a time and a cursor only the tighter
-/// one is there, so that the index is entered there.
-struct Walk {
-  std::optional<TimeNs> to;
-  std::optional<Cursor> cursor;
-};
-
-Result<Walk> walk_of(const AlertQuery& query) {
-  Walk walk{query.to, std::nullopt};
-  if (query.cursor.empty()) return walk;
-  auto cursor = parse_cursor(query.cursor);
-  if (!cursor.ok()) return cursor.error();
-  if (walk.to && cursor.value().start >= *walk.to) return walk;
-  return Walk{std::nullopt, std::move(cursor).value()};
-}
-
-/// What leads is walked in the order of the answer: the stream, else the first label, else the
-/// state, else all. `+` keeps an index from being chosen.
-std::string select_of(const AlertQuery& query, const Walk& walk) {
-  const bool label_leads = query.stream.empty() && !query.labels.empty();
-  const std::string lead = label_leads ? "l." : "a.";
-  std::string sql = "SELECT " + std::string(kColumns);
-  sql += label_leads ? " FROM alert_label AS l CROSS JOIN alert AS a ON a.id = l.id"
-                       " WHERE l.name = ? AND l.value = ?"
-                     : " FROM alert AS a WHERE 1";
-  for (std::size_t i = label_leads ? 1 : 0; i < query.labels.size(); ++i) {
-    sql +=
-        " AND EXISTS (SELECT 1 FROM alert_label AS m WHERE m.name = ? AND m.value = ?"
-        " AND m.id = a.id)";
-  }
-  if (query.state) sql += query.stream.empty() ? " AND a.state = ?" : " AND +a.state = ?";
-  if (!query.stream.empty()) sql += " AND a.stream = ?";
-  if (query.from) sql += " AND (+a.state <> 2 OR +a.end_ns > ? OR +a.start_ns >= ?)";
-  if (walk.to) sql += " AND " + lead + "start_ns < ?";
-  if (walk.cursor) sql += " AND (" + lead + "start_ns, " + lead + "id) < (?, ?)";
-  return sql + " ORDER BY " + lead + "start_ns DESC, " + lead + "id DESC LIMIT ?";
-}
-
-/// In the order of select_of().
-void bind_query(Statement& rows, const AlertQuery& query, const Walk& walk) {
-  for (const Label& label : query.labels) rows.bind(label.name).bind(label.value);
-  if (query.state) rows.bind(static_cast<std::int64_t>(*query.state));
-  if (!query.stream.empty()) rows.bind(query.stream);
-  if (query.from) rows.bind(*query.from).bind(*query.from);
-  if (walk.to) rows.bind(*walk.to);
-  if (walk.cursor) rows.bind(walk.cursor->start).bind(walk.cursor->id);
-  rows.bind(static_cast<std::int64_t>(query.limit) + 1);  // one more tells whether there is more
-}
-
 }  // namespace
 
 struct Database::Impl {
   struct Writer {
     Connection connection;
-    Statement put, put_label, remove_labels, remove, prune;
+    Statement put, put_label, remove_labels, remove, prune, put_shard, put_stream;
+
+    // In a transaction.
+    Status put_alert(const alert::Alert& alert);
+    Status put_checkpoint(const ShardCheckpoint& shard);
   };
 
   Impl(Writer for_writing, Connection for_reading)
@@ -310,7 +169,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
   }
   auto opened = Connection::open(path.string());
   if (!opened.ok()) return opened.error();
-  Impl::Writer writer{std::move(opened).value(), {}, {}, {}, {}, {}};
+  Impl::Writer writer{std::move(opened).value(), {}, {}, {}, {}, {}, {}, {}};
   Connection& connection = writer.connection;
   // Nothing is written before the file is known to be ours.
   for (const auto check : {check_identity, check_structure}) {
@@ -344,6 +203,14 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
                &writer.prune,
                std::string_view("DELETE FROM alert WHERE rowid IN (SELECT rowid FROM alert "
                                 "INDEXED BY alert_by_end WHERE state = 2 AND end_ns < ? LIMIT ?)")},
+           std::pair{&writer.put_shard,
+                     std::string_view("INSERT INTO shard_checkpoint (shard, position, state) "
+                                      "VALUES (?1,?2,?3) "
+                                      "ON CONFLICT (shard) DO UPDATE SET position=?2, state=?3")},
+           std::pair{&writer.put_stream,
+                     std::string_view("INSERT INTO stream_checkpoint (stream, position, state) "
+                                      "VALUES (?1,?2,?3) "
+                                      "ON CONFLICT (stream) DO UPDATE SET position=?2, state=?3")},
        }) {
     auto prepared = connection.prepare(sql);
     if (!prepared.ok()) return prepared.error();
@@ -358,6 +225,70 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
       new Database(std::make_unique<Impl>(std::move(writer), std::move(reader).value())));
 }
 
+Status Database::Impl::Writer::put_alert(const alert::Alert& alert) {
+  const std::vector<std::byte> contributions = encode_contributions(alert.contributions);
+  const std::vector<std::byte> context = encode_context(alert.context);
+  put.bind(alert.id)
+      .bind(alert.stream.text())
+      .bind(alert.domain)
+      .bind(alert.detector)
+      .bind(alert.detector_version)
+      .bind(static_cast<std::int64_t>(alert.state))
+      .bind(alert.start)
+      .bind(alert.end)
+      .bind(alert.fired_at)
+      .bind(alert.resolved_at)
+      .bind(alert.end_reason)
+      .bind(alert.threshold_p)
+      .bind(alert.peak_score)
+      .bind(alert.peak_p)
+      .bind(alert.peak_time)
+      .bind(contributions)
+      .bind(context);
+  Status done = put.run();
+  if (done.ok()) done = remove_labels.bind(alert.id).run();
+  for (const Label& label : alert.stream.labels()) {
+    if (!done.ok()) break;
+    done = put_label.bind(label.name).bind(label.value).bind(alert.start).bind(alert.id).run();
+  }
+  return done;
+}
+
+Status Database::Impl::Writer::put_checkpoint(const ShardCheckpoint& shard) {
+  Status done = put_shard.bind(static_cast<std::int64_t>(shard.shard))
+                    .bind(static_cast<std::int64_t>(shard.position))
+                    .bind(shard.state)
+                    .run();
+  for (const StreamCheckpoint& stream : shard.streams) {
+    if (!done.ok()) break;
+    done = put_stream.bind(stream.stream)
+               .bind(static_cast<std::int64_t>(stream.position))
+               .bind(stream.state)
+               .run();
+  }
+  return done;
+}
+
+Status Database::write(std::span<const Change> changes) {
+  if (changes.empty()) return Done{};
+  const std::lock_guard lock(impl_->write_mutex);
+  Impl::Writer& writer = impl_->writer;
+  auto transaction = Transaction::begin(writer.connection);
+  if (!transaction.ok()) return transaction.error();
+  for (const Change& change : changes) {
+    Status done = Done{};
+    if (const auto* alert = std::get_if<alert::Alert>(&change)) {
+      done = writer.put_alert(*alert);
+    } else if (const auto* removed = std::get_if<RemovedAlert>(&change)) {
+      done = writer.remove.bind(removed->id).run();
+    } else {
+      done = writer.put_checkpoint(std::get<ShardCheckpoint>(change));
+    }
+    if (!done.ok()) return done;
+  }
+  return transaction.value().commit();
+}
+
 Status Database::put(std::span<const alert::Alert> alerts) {
   if (alerts.empty()) return Done{};
   const std::lock_guard lock(impl_->write_mutex);
@@ -365,42 +296,60 @@ Status Database::put(std::span<const alert::Alert> alerts) {
   auto transaction = Transaction::begin(writer.connection);
   if (!transaction.ok()) return transaction.error();
   for (const alert::Alert& alert : alerts) {
-    const std::vector<std::byte> contributions = encode_contributions(alert.contributions);
-    const std::vector<std::byte> context = encode_context(alert.context);
-    writer.put.bind(alert.id)
-        .bind(alert.stream.text())
-        .bind(alert.domain)
-        .bind(alert.detector)
-        .bind(alert.detector_version)
-        .bind(static_cast<std::int64_t>(alert.state))
-        .bind(alert.start)
-        .bind(alert.end)
-        .bind(alert.fired_at)
-        .bind(alert.resolved_at)
-        .bind(alert.end_reason)
-        .bind(alert.threshold_p)
-        .bind(alert.peak_score)
-        .bind(alert.peak_p)
-        .bind(alert.peak_time)
-        .bind(contributions)
-        .bind(context);
-    Status done = writer.put.run();
-    if (done.ok()) done = writer.remove_labels.bind(alert.id).run();
-    for (const Label& label : alert.stream.labels()) {
-      if (!done.ok()) break;
-      done = writer.put_label.bind(label.name)
-                 .bind(label.value)
-                 .bind(alert.start)
-                 .bind(alert.id)
-                 .run();
-    }
+    Status done = writer.put_alert(alert);
     if (!done.ok()) return done;
   }
   return transaction.value().commit();
 }
 
+Result<std::vector<ShardCheckpoint>> Database::shard_checkpoints() const {
+  const std::lock_guard lock(impl_->read_mutex);
+  auto rows =
+      impl_->reader.prepare("SELECT shard, position, state FROM shard_checkpoint ORDER BY shard");
+  if (!rows.ok()) return rows.error();
+  std::vector<ShardCheckpoint> shards;
+  for (;;) {
+    const auto has_row = rows.value().step();
+    if (!has_row.ok()) return has_row.error();
+    if (!has_row.value()) return shards;
+    const std::span<const std::byte> state = rows.value().blob(2);
+    shards.push_back({static_cast<std::uint32_t>(rows.value().integer(0)),
+                      static_cast<std::uint64_t>(rows.value().integer(1)),
+                      {state.begin(), state.end()},
+                      {}});
+  }
+}
+
+Status Database::each_stream_checkpoint(const std::function<Status(StreamCheckpoint)>& take) const {
+  const std::lock_guard lock(impl_->read_mutex);
+  auto rows = impl_->reader.prepare("SELECT stream, position, state FROM stream_checkpoint");
+  if (!rows.ok()) return rows.error();
+  for (;;) {
+    const auto has_row = rows.value().step();
+    if (!has_row.ok()) return has_row.error();
+    if (!has_row.value()) return Done{};
+    const std::span<const std::byte> state = rows.value().blob(2);
+    Status taken = take({std::string(rows.value().text(0)),
+                         static_cast<std::uint64_t>(rows.value().integer(1)),
+                         {state.begin(), state.end()}});
+    if (!taken.ok()) return taken;
+  }
+}
+
+Status Database::replace_shards(std::span<const ShardCheckpoint> shards) {
+  const std::lock_guard lock(impl_->write_mutex);
+  Impl::Writer& writer = impl_->writer;
+  auto transaction = Transaction::begin(writer.connection);
+  if (!transaction.ok()) return transaction.error();
+  Status done = writer.connection.run("DELETE FROM shard_checkpoint");
+  for (const ShardCheckpoint& shard : shards) {
+    if (done.ok()) done = writer.put_checkpoint(shard);
+  }
+  if (!done.ok()) return done;
+  return transaction.value().commit();
+}
+
 Result<AlertPage> Database::find(const AlertQuery& query) const {
-  if (Status good = check_query(query); !good.ok()) return good.error();
   const Result<Walk> walk = walk_of(query);
   if (!walk.ok()) return walk.error();
 
@@ -426,7 +375,7 @@ Result<AlertPage> Database::find(const AlertQuery& query) const {
 
 Result<std::optional<alert::Alert>> Database::get(const std::string& id) const {
   const std::lock_guard lock(impl_->read_mutex);
-  auto prepared = impl_->reader.prepare("SELECT " + std::string(kColumns) +
+  auto prepared = impl_->reader.prepare("SELECT " + std::string(kAlertColumns) +
                                         ", a.context FROM alert AS a WHERE a.id = ?");
   if (!prepared.ok()) return prepared.error();
   Statement& row = prepared.value();
@@ -438,15 +387,28 @@ Result<std::optional<alert::Alert>> Database::get(const std::string& id) const {
   return std::optional(std::move(alert).value());
 }
 
-Result<std::size_t> Database::close_open_alerts(const std::string& reason) {
+Result<std::size_t> Database::close_open_alerts(const std::string& reason,
+                                                std::span<const std::string> kept) {
   const std::lock_guard lock(impl_->write_mutex);
   Connection& connection = impl_->writer.connection;
   auto transaction = Transaction::begin(connection);
   if (!transaction.ok()) return transaction.error();
-  const Status cancelled = connection.run("DELETE FROM alert WHERE state = 0");
+  const Status made = connection.run(
+      "CREATE TEMP TABLE IF NOT EXISTS kept (id TEXT PRIMARY KEY) WITHOUT ROWID;"
+      "DELETE FROM kept");
+  if (!made.ok()) return made.error();
+  auto keep = connection.prepare("INSERT OR IGNORE INTO kept (id) VALUES (?)");
+  if (!keep.ok()) return keep.error();
+  for (const std::string& id : kept) {
+    const Status done = keep.value().bind(id).run();
+    if (!done.ok()) return done.error();
+  }
+  const Status cancelled =
+      connection.run("DELETE FROM alert WHERE state = 0 AND id NOT IN (SELECT id FROM kept)");
   if (!cancelled.ok()) return cancelled.error();
   auto resolve = connection.prepare(
-      "UPDATE alert SET state = 2, resolved_ns = end_ns, end_reason = ? WHERE state = 1");
+      "UPDATE alert SET state = 2, resolved_ns = end_ns, end_reason = ? "
+      "WHERE state = 1 AND id NOT IN (SELECT id FROM kept)");
   if (!resolve.ok()) return resolve.error();
   const Status resolved = resolve.value().bind(reason).run();
   if (!resolved.ok()) return resolved.error();

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "alert/alert.h"
@@ -30,7 +32,33 @@ struct AlertPage {
   std::string next;                  ///< empty on the last page
 };
 
-/// The SQLite database of alerts, in WAL mode.
+/// The state of one stream, as of a position of the journal. The bytes are the shard's.
+struct StreamCheckpoint {
+  std::string stream;  ///< its key's text form
+  std::uint64_t position = 0;
+  std::vector<std::byte> state;
+};
+
+/// What a shard has passed.
+struct ShardCheckpoint {
+  std::uint32_t shard = 0;
+  std::uint64_t position = 0;             ///< of the last batch that was taken in
+  std::vector<std::byte> state;           ///< the shard's own figures
+  std::vector<StreamCheckpoint> streams;  ///< those that changed since the one before
+};
+
+struct RemovedAlert {
+  std::string id;
+};
+
+/// One thing to be written.
+using Change = std::variant<alert::Alert, RemovedAlert, ShardCheckpoint>;
+
+/// The SQLite database of alerts and checkpoints, in WAL mode.
+///
+/// A checkpoint goes into the transaction of the alerts that came before it, so that the two never
+/// tell of different positions: a shard that goes on from it makes the alerts that came after
+/// again, with the same ids.
 ///
 /// Errors    kUnavailable when the disk does not take it (a later call works again once it does),
 ///           kCorrupt when the file is none of ours or is damaged, kUnsupported when a newer
@@ -48,16 +76,30 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// Inserts or replaces by id, all of them in one transaction: after an error, none.
+  /// In order and in one transaction: after an error, none. An alert is inserted or replaced by
+  /// its id, removing what is not there is no error, a checkpoint replaces its shard's row and
+  /// those of its streams.
+  Status write(std::span<const Change> changes);
+  /// The same of alerts alone.
   Status put(std::span<const alert::Alert> alerts);
+
+  /// The shards' rows in order, without streams; none before the first checkpoint.
+  Result<std::vector<ShardCheckpoint>> shard_checkpoints() const;
+  /// Hands on every stream's row, one at a time, until one is refused: that error comes back.
+  Status each_stream_checkpoint(const std::function<Status(StreamCheckpoint)>& take) const;
+  /// Makes these the only shards' rows, when their number is another than it was. Streams' rows
+  /// stay: each has its position.
+  Status replace_shards(std::span<const ShardCheckpoint> shards);
+
   /// Paging on is not disturbed by alerts that come or go meanwhile.
   Result<AlertPage> find(const AlertQuery& query) const;
   /// With its context. Nothing when there is none of this id.
   Result<std::optional<alert::Alert>> get(const std::string& id) const;
   /// Alerts that are pending are deleted, firing ones become resolved with this reason, at their
-  /// end: for a start after a crash, when the states they belonged to are gone. Returns how many
-  /// were resolved.
-  Result<std::size_t> close_open_alerts(const std::string& reason);
+  /// end: for a start after a crash, when the states they belonged to are gone. Those in `kept`
+  /// stay as they are: their states are there. Returns how many were resolved.
+  Result<std::size_t> close_open_alerts(const std::string& reason,
+                                        std::span<const std::string> kept = {});
   /// Removing what is not there is no error.
   Status remove(const std::string& id);
   /// Deletes resolved alerts that ended before `time`, at most `most`; returns how many. In steps,

@@ -1,6 +1,7 @@
 #include "stream/domain.h"
 
 #include <algorithm>
+#include <cstdio>
 
 namespace anomalyd::stream {
 
@@ -14,17 +15,20 @@ alert::Rules Domain::alert_rules(double rate_hz) const {
   return rules;
 }
 
-bool Domain::continues(const Domain& other) const {
-  const auto same_channels = [](const ChannelNames& a, const ChannelNames& b) {
-    return a == b || (a != nullptr && b != nullptr && *a == *b);
-  };
-  return name == other.name && detector->info().version == other.detector->info().version &&
-         detector->info().kind == other.detector->info().kind &&
-         detector->info().learn_windows == other.detector->info().learn_windows &&
-         same_channels(windows.channels, other.windows.channels) &&
-         windows.rate_hz == other.windows.rate_hz &&
-         windows.window_samples == other.windows.window_samples &&
-         windows.hop_samples == other.windows.hop_samples;
+std::string Domain::identity() const {
+  const detect::DetectorInfo& info = detector->info();
+  std::string text = "name " + name + "\nkind " + info.kind + "\nversion " + info.version +
+                     "\nlearn_windows " + std::to_string(info.learn_windows) + "\nwindow_samples " +
+                     std::to_string(windows.window_samples) + "\nhop_samples " +
+                     std::to_string(windows.hop_samples);
+  char rate[64];
+  std::snprintf(rate, sizeof rate, "\nrate_hz %a", windows.rate_hz);  // exact
+  text += rate;
+  if (windows.channels == nullptr) return text;
+  for (const std::string& channel : *windows.channels) text += "\nchannel " + channel;
+  return text;
 }
+
+bool Domain::continues(const Domain& other) const { return identity() == other.identity(); }
 
 }  // namespace anomalyd::stream

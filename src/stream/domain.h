@@ -26,7 +26,9 @@ struct Domain {
 
   /// The alert rules for a stream on a grid of this rate.
   alert::Rules alert_rules(double rate_hz) const;
-  /// True when a stream may go on with what it learned under `other`.
+  /// What a stream's learned state belongs to, as text: name, detector, version, windows.
+  std::string identity() const;
+  /// True when a stream may go on with what it learned under `other`: their identities are one.
   bool continues(const Domain& other) const;
 };
 

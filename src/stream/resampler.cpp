@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 
@@ -232,6 +233,39 @@ bool Resampler::confirms(const GridRules& rules, const Held& head, std::size_t a
   const TimeNs next = (*(held_->end() - static_cast<std::ptrdiff_t>(after))).time;
   return static_cast<double>(next - head.time) <=
          std::max(static_cast<double>(rules.max_gap_ns), 3 * rules.period_ns);
+}
+
+void Resampler::archive(Archive& archive, double period_ns, std::size_t channels) {
+  // All that a slot's time is made of: it cannot overflow.
+  constexpr TimeNs kMostTime = TimeNs{1} << 62;
+  constexpr double kMostPhase = 0x1.0p60;
+  constexpr double kMostGrid = 0x1.0p61;
+  archive.within(anchor_, 0, kMostTime, "the start of a grid");
+  archive.within(phase_ns_, -kMostPhase, kMostPhase, "the phase of a grid");
+  archive.within(next_, 0, static_cast<std::int64_t>(std::min(kMostGrid / period_ns, kMostGrid)),
+                 "the slots of a grid");
+  archive.within(last_time_, -1, kMostTime, "the last time");
+  archive.within(newest_, 0, kMostTime, "the newest time");
+  archive.within(placed_, 0, kLockSamples, "the samples placed");
+  archive(excess_, excess_in_a_row_);
+  archive.within(group_, 1, kMaxGroup, "the size of a group");
+  archive.within(same_stamp_, 1, kMaxGroup, "the samples of a stamp");
+  archive.within(lonely_, 0, kLonely, "the samples after a lonely one");
+  std::vector<Held> held;
+  if (held_ != nullptr) held.swap(*held_);
+  archive.list(held, std::numeric_limits<std::uint32_t>::max(),
+               sizeof(TimeNs) + channels * sizeof(float), "samples held",
+               [&](Archive& a, Held& sample) {
+                 a.within(sample.time, 0, kMostTime, "the time of a sample");
+                 if (a.reads()) sample.values.assign(channels, 0.0F);
+                 a.raw(std::span(sample.values));
+               });
+  if (archive.reads() &&
+      !std::is_sorted(held.begin(), held.end(),
+                      [](const Held& a, const Held& b) { return a.time < b.time; })) {
+    archive.fail("samples held are not in order of time");
+  }
+  held_ = held.empty() ? nullptr : std::make_unique<std::vector<Held>>(std::move(held));
 }
 
 std::size_t Resampler::bytes() const {

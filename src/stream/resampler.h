@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/archive.h"
 #include "base/time.h"
 
 namespace anomalyd::stream {
@@ -68,6 +69,8 @@ class Resampler {
   /// Held samples that turned out to be one too many, since the last call.
   std::uint32_t take_excess() { return std::exchange(excess_, 0); }
   std::size_t bytes() const;
+  /// Of a stream of `channels` channels on a grid of this period.
+  void archive(Archive& archive, double period_ns, std::size_t channels);
 
  private:
   struct Held {

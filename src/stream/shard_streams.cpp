@@ -107,11 +107,26 @@ Stream* ShardStreams::add(std::string_view key, std::uint64_t hash) {
   const Result<StreamKey> parsed = StreamKey::parse(key);
   ANOMALYD_CHECK(parsed.ok(), "a codec let a key through that does not parse");
   std::shared_ptr<const Domain> domain = domains_->find(parsed.value());
-  index_.add(hash, static_cast<std::uint32_t>(streams_.size()));
-  return &streams_.emplace_back(key, std::move(domain));
+  const auto number = static_cast<std::uint32_t>(streams_.size());
+  index_.add(hash, number);
+  Stream& stream = streams_.emplace_back(key, std::move(domain));
+  mark_changed(stream, number);
+  return &stream;
 }
 
-void ShardStreams::process(const SampleBatch& batch) {
+void ShardStreams::mark_changed(Stream& stream, std::uint32_t number) {
+  if (stream.changed) return;
+  stream.changed = true;
+  changed_.push_back(number);
+}
+
+std::vector<std::uint32_t> ShardStreams::take_changed() {
+  for (const std::uint32_t number : changed_) streams_[number].changed = false;
+  return std::exchange(changed_, {});
+}
+
+void ShardStreams::process(const SampleBatch& batch, std::uint64_t position) {
+  if (position <= position_) return;
   const std::span<const Run> runs = batch.runs();
   std::array<const Run*, kPrefetchRuns> group{};
   std::size_t at = 0;
@@ -125,9 +140,10 @@ void ShardStreams::process(const SampleBatch& batch) {
       group[size++] = &runs[at];
     }
     prefetch(std::span(group).first(size));
-    for (std::size_t i = 0; i < size; ++i) take(batch, *group[i]);
+    for (std::size_t i = 0; i < size; ++i) take(batch, *group[i], position);
   }
   score_waiting();
+  position_ = position;
 }
 
 void ShardStreams::prefetch(std::span<const Run* const> runs) const {
@@ -149,16 +165,19 @@ void ShardStreams::prefetch(std::span<const Run* const> runs) const {
   }
 }
 
-void ShardStreams::take(const SampleBatch& batch, const Run& run) {
+void ShardStreams::take(const SampleBatch& batch, const Run& run, std::uint64_t position) {
   const std::string_view key = batch.key(run);
   const std::uint32_t number = number_of(key, run.key_hash);
   Stream* stream = number != KeyIndex::kNone ? &streams_[number] : add(key, run.key_hash);
+  if (stream != nullptr && position <= stream->restored_at) return;
   samples_ += run.rows;
   if (stream == nullptr) {
     drops_.too_many_streams += run.rows;
   } else if (stream->domain == nullptr) {
     drops_.no_domain += run.rows;
   } else {
+    // A new one has been marked by add().
+    if (number != KeyIndex::kNone) mark_changed(*stream, number);
     push(*stream, batch, run);
   }
 }
@@ -182,8 +201,10 @@ void ShardStreams::push(Stream& stream, const SampleBatch& batch, const Run& run
 }
 
 void ShardStreams::flush() {
-  for (Stream& stream : streams_) {
+  for (std::uint32_t number = 0; number < streams_.size(); ++number) {
+    Stream& stream = streams_[number];
     if (stream.domain == nullptr) continue;
+    mark_changed(stream, number);
     current_ = &stream;
     stream.windower.flush(stream.domain->windows, *this);
   }
@@ -347,7 +368,8 @@ void ShardStreams::apply(std::shared_ptr<const DomainSet> domains) {
   score_waiting();
   waiting_domain_.reset();
   domains_ = std::move(domains);
-  for (Stream& stream : streams_) {
+  for (std::uint32_t number = 0; number < streams_.size(); ++number) {
+    Stream& stream = streams_[number];
     std::shared_ptr<const Domain> domain = domains_->find(StreamKey::parse(stream.key).value());
     const bool goes_on =
         stream.domain != nullptr && domain != nullptr && domain->continues(*stream.domain);
@@ -356,6 +378,7 @@ void ShardStreams::apply(std::shared_ptr<const DomainSet> domains) {
       if (stream.learned) stream.rules = stream.domain->alert_rules(stream.windower.rate_hz());
       continue;
     }
+    mark_changed(stream, number);
     end_alert(stream, stream.machine.close(), stream.machine.last_bad_end(), "reload");
     stream.windower = Windower();  // what the old one found was for the old rules
     stream.learned.reset();

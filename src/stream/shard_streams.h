@@ -8,10 +8,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "alert/alert.h"
 #include "alert/machine.h"
+#include "base/archive.h"
 #include "base/sample_batch.h"
 #include "stream/domain.h"
 #include "stream/key_index.h"
@@ -36,6 +38,9 @@ class ScoreRing {
   std::vector<ScorePoint> between(TimeNs from, TimeNs to) const;
   const ScorePoint* last() const;
   std::size_t bytes() const { return points_.capacity() * sizeof(ScorePoint); }
+  /// Walks the last kArchived of them.
+  void archive(Archive& archive);
+  static constexpr std::size_t kArchived = 32;
 
  private:
   std::vector<ScorePoint> points_;
@@ -70,7 +75,9 @@ struct Stream {
   std::uint64_t windows_scored = 0;
   std::uint64_t windows_invalid = 0;
   bool last_invalid = false;
-  bool waiting = false;  ///< has windows in the batch that is being gathered
+  bool waiting = false;           ///< has windows in the batch that is being gathered
+  bool changed = false;           ///< since it was last saved
+  std::uint64_t restored_at = 0;  ///< the position up to which its state was read back
 
   State state() const;
   double progress() const;
@@ -104,9 +111,21 @@ struct DropCounts {
   std::uint64_t time_range = 0;
 };
 
+/// What became of a stream that was read back.
+enum class Restored : std::uint8_t {
+  kWhole,  ///< it goes on where it was
+  kAnew,   ///< its state is of another detector, other windows or an older format: it starts to
+           ///< learn anew, and an alert that was open has ended with reason "reload"
+};
+
 /// The streams of one shard and all that happens to them from sample to alert, without a thread:
 /// the daemon's shards and `anomalyctl score` run this same code. What comes out is a function of
 /// the samples' order within each stream alone.
+///
+/// A checkpoint is the position() of the journal up to which all was taken in, save_counters(),
+/// and save() of each stream that has changed since the checkpoint before (STATE.md). A new shard
+/// that is given them back before it takes in anything goes on to the last bit, and passes over
+/// what was in it already.
 ///
 /// Threads  one at a time.
 class ShardStreams final : private WindowSink {
@@ -124,8 +143,11 @@ class ShardStreams final : private WindowSink {
                Observer& observer);
 
   /// Takes in the samples of its streams; every window that they complete has been scored when it
-  /// returns.
-  void process(const SampleBatch& batch);
+  /// returns. A batch at or before position() has been taken in already and is passed over, and
+  /// so is a stream's part of one that its restored state has.
+  void process(const SampleBatch& batch, std::uint64_t position);
+  /// The same of a batch that follows on the last.
+  void process(const SampleBatch& batch) { process(batch, position_ + 1); }
   /// Places samples that wait for late ones, as at the end of a recording.
   void flush();
   /// Changes domains and detectors, between two windows. A stream whose domain is as it was goes
@@ -137,6 +159,26 @@ class ShardStreams final : private WindowSink {
   const DropCounts& drops() const { return drops_; }
   std::uint64_t samples() const { return samples_; }
   TimeNs newest() const { return newest_; }
+  /// In the journal, of the last batch that was taken in.
+  std::uint64_t position() const { return position_; }
+
+  /// The numbers in streams() of those that changed since the last call.
+  std::vector<std::uint32_t> take_changed();
+  /// A stream's state, between two batches.
+  std::vector<std::byte> save(std::uint32_t number);
+  /// Figures of the shard: samples, drops, newest.
+  std::vector<std::byte> save_counters();
+
+  /// Makes the stream of this key from what save() gave at `position`. The bytes are not trusted.
+  /// Errors   kCorrupt for bytes that are no state; kUnsupported when a newer build wrote them;
+  ///          kExhausted when there are as many streams as may be; kInvalidArgument when there is
+  ///          one of this key. Then nothing has changed.
+  Result<Restored> restore(std::string_view key, std::uint64_t position,
+                           std::span<const std::byte> state);
+  /// Adds what save_counters() gave.  Errors  kCorrupt, kUnsupported.
+  Status restore_counters(std::span<const std::byte> counters);
+  /// All up to here has been taken in, by what was restored.
+  void resume_at(std::uint64_t position) { position_ = position; }
 
  private:
   struct Waiting {
@@ -148,9 +190,10 @@ class ShardStreams final : private WindowSink {
   void on_window(Windower& windower, TimeNs start, TimeNs end) override;
   void on_gap(Windower& windower) override;
   Stream* add(std::string_view key, std::uint64_t hash);
+  void mark_changed(Stream& stream, std::uint32_t number);
   std::uint32_t number_of(std::string_view key, std::uint64_t hash) const;
   void prefetch(std::span<const Run* const> runs) const;
-  void take(const SampleBatch& batch, const Run& run);
+  void take(const SampleBatch& batch, const Run& run, std::uint64_t position);
   void push(Stream& stream, const SampleBatch& batch, const Run& run);
   void score_waiting();
   void judge(Stream& stream, const Waiting& window, float score, std::span<const float> normalised,
@@ -167,6 +210,8 @@ class ShardStreams final : private WindowSink {
   std::deque<Stream> streams_;
   KeyIndex index_;
   Stream* current_ = nullptr;  // whose samples are being taken in
+  std::vector<std::uint32_t> changed_;
+  std::uint64_t position_ = 0;
 
   // Windows that wait to be scored together, all of one domain.
   std::vector<Waiting> waiting_;

@@ -15,8 +15,9 @@ namespace {
 constexpr std::size_t kDiscoverySamples = 32;
 constexpr std::size_t kMaxDiscoverySamples = 1024;
 constexpr std::size_t kMaxDiscoveryValues = 1UL << 15U;
-constexpr std::size_t kWholeGroups = 2;  // of samples that share a stamp, to tell the rate by
-constexpr double kMinPeriodNs = 100;     // what a sensor of 10 MHz has
+constexpr std::size_t kWholeGroups = 2;    // of samples that share a stamp, to tell the rate by
+constexpr double kMinPeriodNs = 100;       // what a sensor of 10 MHz has
+constexpr double kMaxWindowNs = 0x1.0p60;  // what a window spans: times before it do not overflow
 constexpr TimeNs kMaxTime = TimeNs{1} << 62;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
@@ -111,6 +112,23 @@ bool Windower::only_repeats(const std::vector<DiscoverySample>& samples) {
   }
   return true;
 }
+
+namespace {
+
+double longest_period(const WindowRules& rules) {
+  return kMaxWindowNs / static_cast<double>(rules.window_samples);
+}
+
+/// The rules' channels, or those that were found.
+void archive_names(const WindowRules& rules, std::vector<std::string>& names, Archive& archive) {
+  archive.list(names, kMaxChannels, sizeof(std::uint32_t), "channels",
+               [](Archive& a, std::string& name) { a.text(name, 255, "letters of a channel"); });
+  if (rules.channels != nullptr && names != *rules.channels) {
+    archive.fail("other channels than the domain's");
+  }
+}
+
+}  // namespace
 
 /// Writes the grid's slots to the ring and announces windows.
 class Windower::Ring final : public SlotSink {
@@ -287,7 +305,7 @@ void Windower::discover(const WindowRules& rules, WindowSink& sink, bool at_end)
     times.erase(std::unique(times.begin(), times.end()), times.end());
   }
   double period = rules.rate_hz > 0 ? 1e9 / rules.rate_hz : find_period(times, at_end);
-  if (period < kMinPeriodNs) period = 0;
+  if (period < kMinPeriodNs || period > longest_period(rules)) period = 0;
   if (period == 0 || discovery_->channels.empty()) {
     const bool hopeless = samples.size() * std::max<std::size_t>(1, discovery_->channels.size()) >=
                               kMaxDiscoveryValues ||
@@ -318,6 +336,69 @@ void Windower::flush(const WindowRules& rules, WindowSink& sink) {
   Ring ring(*this, rules, sink);
   resampler_.flush(grid_rules(rules), ring);
   counts_.excess += resampler_.take_excess();
+}
+
+void Windower::archive(const WindowRules& rules, Archive& archive) {
+  archive.within(newest_, 0, kMaxTime, "the newest time");
+  archive(counts_.samples, counts_.duplicate, counts_.late, counts_.excess, counts_.time_range,
+          counts_.breaks);
+  bool is_discovering = discovery_ != nullptr;
+  bool is_discovered = discovered();
+  archive(is_discovering, is_discovered);
+  if (is_discovering) archive_discovery(rules, archive);
+  if (is_discovered && archive.ok()) archive_grid(rules, archive);
+}
+
+void Windower::archive_discovery(const WindowRules& rules, Archive& archive) {
+  if (archive.reads()) discovery_ = std::make_unique<Discovery>(rules);
+  archive_names(rules, discovery_->channels, archive);
+  const std::size_t channels = discovery_->channels.size();
+  archive.list(
+      discovery_->samples, kMaxDiscoverySamples - 1, sizeof(TimeNs) + sizeof(std::uint32_t),
+      "samples held", [&](Archive& a, DiscoverySample& sample) {
+        a.within(sample.time, 0, kMaxTime - 1, "the time of a sample");
+        a.list(sample.values, channels, sizeof(std::uint16_t) + sizeof(float), "values of a sample",
+               [&](Archive& each, auto& value) {
+                 each.within(value.first, 0, static_cast<std::uint16_t>(channels - 1), "a channel");
+                 each(value.second);
+               });
+      });
+}
+
+void Windower::archive_grid(const WindowRules& rules, Archive& archive) {
+  double period = period_ns_;
+  std::vector<std::string> names;
+  if (!archive.reads()) names = *channels_;
+  archive_names(rules, names, archive);
+  archive.within(period, std::numeric_limits<double>::min(), longest_period(rules), "the period");
+  const std::size_t values = rules.window_samples * names.size();
+  if (archive.reads() && (names.empty() || values > archive.left() / sizeof(float))) {
+    archive.fail("a window does not fit into the bytes left");
+  }
+  if (!archive.ok()) return;
+  if (archive.reads()) {
+    begin(rules,
+          rules.channels != nullptr
+              ? rules.channels
+              : std::make_shared<const std::vector<std::string>>(std::move(names)),
+          period);
+  }
+  // The mapping from a schema is found anew.
+  const auto samples = static_cast<std::uint32_t>(rules.window_samples);
+  archive.raw(std::span(ring_.get(), values));
+  archive.within(head_, 0, samples - 1, "the place in a ring");
+  archive.within(filled_, 0, samples, "the samples in a ring");
+  archive.within(until_window_, 1, std::max(samples, static_cast<std::uint32_t>(rules.hop_samples)),
+                 "the samples until the next window");
+  bool has_missing = missing_ != nullptr;
+  archive(has_missing);
+  if (has_missing) {
+    if (archive.reads()) {
+      missing_ = std::make_unique<std::vector<std::uint32_t>>(channel_count_, 0);
+    }
+    archive.sized(*missing_, "channels missing");
+  }
+  resampler_.archive(archive, period_ns_, channel_count_);
 }
 
 void Windower::copy_window(std::span<float> out) const {

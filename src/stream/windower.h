@@ -79,6 +79,8 @@ class Windower {
   const WindowerCounts& counts() const { return counts_; }
   TimeNs newest() const { return newest_; }
   std::size_t bytes() const;  ///< heap bytes beside the ring
+  /// Walks all that it holds, under these rules: read into a new one, it goes on to the last bit.
+  void archive(const WindowRules& rules, Archive& archive);
 
   /// Asks the cache for what the next push() will touch.
   void prefetch() const { __builtin_prefetch(ring_.get() + std::size_t{head_} * channel_count_); }
@@ -95,6 +97,8 @@ class Windower {
   void push_grid(const WindowRules& rules, TimeNs time, std::span<const float> values,
                  WindowSink& sink);
   GridRules grid_rules(const WindowRules& rules) const;
+  void archive_discovery(const WindowRules& rules, Archive& archive);
+  void archive_grid(const WindowRules& rules, Archive& archive);
 
   Resampler resampler_;
   double period_ns_ = 0;

@@ -53,6 +53,10 @@ class MeanDetector final : public detect::Detector {
     if (online_) ++state.member[0];
   }
   bool is_online() const override { return online_; }
+  void archive(detect::StreamState& state, std::size_t, Archive& archive) const override {
+    archive(state.learned_windows);
+    archive.sized(state.member, "numbers");
+  }
   detect::Explanation explain(const detect::StreamState&,
                               std::span<const float> raw) const override {
     const std::size_t channels = raw.size() / info_.window_samples;

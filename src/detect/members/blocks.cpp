@@ -43,6 +43,12 @@ std::ptrdiff_t Blocks::completed(const History& history, std::size_t back) const
 
 std::size_t Blocks::bytes() const { return recent_.bytes() + sum_.capacity() * sizeof(float); }
 
+void Blocks::archive(Archive& archive) {
+  recent_.archive(archive);
+  archive.sized(sum_, "sums of a point");
+  archive.within(summed_, 0, step_, "the samples of a point");
+}
+
 FadingCovariance::FadingCovariance(std::size_t size, double memory)
     : memory_(memory), mean_(size, 0.0), lower_(size * (size + 1) / 2, 0.0), distance_(size, 0.0) {}
 
@@ -59,6 +65,12 @@ void FadingCovariance::add(const std::vector<float>& vector) {
     for (std::size_t j = 0; j <= i; ++j) row[j] = (1 - weight) * (row[j] + scaled * distance_[j]);
     row += i + 1;
   }
+}
+
+void FadingCovariance::archive(Archive& archive) {
+  archive.within(count_, 0, memory_, "the vectors of a covariance");
+  archive.sized(mean_, "means");
+  archive.sized(lower_, "covariances");
 }
 
 std::size_t FadingCovariance::bytes() const {

@@ -32,6 +32,7 @@ class Blocks {
   /// For a sample that is to be learned: how many points back it completed one, or -1.
   std::ptrdiff_t completed(const History& history, std::size_t back) const;
   std::size_t bytes() const;
+  void archive(Archive& archive);
 
  private:
   std::size_t channels_;
@@ -52,17 +53,19 @@ class FadingCovariance {
 
   void add(const std::vector<float>& vector);
   double count() const { return count_; }
+  std::size_t size() const { return lower_.size(); }  ///< of the lower triangle
   const std::vector<double>& mean() const { return mean_; }
   /// Of dimensions i >= j.
   double at(std::size_t i, std::size_t j) const { return lower_[i * (i + 1) / 2 + j]; }
   std::size_t bytes() const;
+  void archive(Archive& archive);
 
  private:
   double memory_;
   double count_ = 0;
   std::vector<double> mean_;
   std::vector<double> lower_;
-  std::vector<double> distance_;
+  std::vector<double> distance_;  // of add() alone
 };
 
 }  // namespace anomalyd::detect

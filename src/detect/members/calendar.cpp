@@ -119,6 +119,16 @@ class Calendar final : public StreamMember {
   double operations() const override { return 30.0 * static_cast<double>(channels_); }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<Calendar>(*this); }
 
+  void archive(Archive& archive) override {
+    const auto each = [](Archive& a, Moments& m) { a(m.count, m.mean, m.variance); };
+    archive.sized(day_, "slots of the day", each);
+    archive.sized(week_, "slots of the week", each);
+    archive.sized(open_, "open slots", each);
+    archive(open_slot_, pool_count_);
+    archive.sized(pooled_, "pooled variances");
+    archive.sized(energy_, "energies");
+  }
+
  private:
   Moments& in_day(std::int64_t slot, std::size_t c) {
     return day_[static_cast<std::size_t>(slot) % kDaySlots * channels_ + c];

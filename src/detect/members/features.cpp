@@ -137,6 +137,15 @@ class FeatureMember final : public StreamMember {
     return std::make_unique<FeatureMember>(*this);
   }
 
+  void archive(Archive& archive) override {
+    archive.within(age_, 0, length_, "the age of a feature");
+    archive.sized(running_, "running sums", [](Archive& a, Running& r) { a(r.mean, r.square); });
+    archive.sized(usual_, "usual moments",
+                  [](Archive& a, FadingMoments& m) { a(m.count, m.mean, m.variance); });
+    pending_.archive(archive);
+    archive.sized(z_, "distances");  // values_ are of follow() alone
+  }
+
  private:
   bool is_log() const { return feature_ == Feature::kVariance || feature_ == Feature::kRoughness; }
 
@@ -232,6 +241,11 @@ class Range final : public StreamMember {
   }
   double operations() const override { return 12.0 * static_cast<double>(channels_.size()); }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<Range>(*this); }
+
+  void archive(Archive& archive) override {
+    archive.sized(channels_, "ranges", [](Archive& a, Channel& c) { a(c.low, c.high, c.energy); });
+    archive(learned_);
+  }
 
  private:
   struct Channel {

@@ -90,6 +90,14 @@ class HalfSpaceTrees final : public StreamMember {
     return std::make_unique<HalfSpaceTrees>(*this);
   }
 
+  void archive(Archive& archive) override {
+    // The trees themselves are drawn from a fixed seed.
+    archive.sized(used_, "masses");
+    archive.sized(learned_, "masses");
+    archive.within(count_, 0, kTurn - 1, "the samples of a turn");
+    archive(is_ready_);
+  }
+
  private:
   /// The mass of the sample's box, scaled as if its depth were 0; counts the sample when it learns.
   double descend(const History& history, std::size_t back, std::size_t tree, bool learns) {

@@ -32,4 +32,19 @@ void History::push(std::span<const float> sample, TimeNs time, TimeNs step) {
   run_ = std::min(run_ + 1, keep_);
 }
 
+void History::archive(Archive& archive) {
+  // Far from where times and numbers of samples overflow.
+  constexpr std::uint64_t kMostSamples = std::uint64_t{1} << 62;
+  constexpr TimeNs kMostStep = TimeNs{1} << 50;
+  archive.within(end_, keep_, stride_, "the end of a history");
+  archive.within(run_, 0, keep_, "the run of a history");
+  archive.within(count_, run_, kMostSamples, "the samples of a history");
+  archive.within(time_, -kTimeEnd, kTimeEnd, "the time of a sample");
+  archive.within(step_, 0, kMostStep, "the time between samples");
+  // What is before the samples that are kept is never looked at.
+  for (std::size_t c = 0; c < channels_; ++c) {
+    archive.raw(std::span(values_).subspan(c * stride_ + end_ - keep_, keep_));
+  }
+}
+
 }  // namespace anomalyd::detect

@@ -5,12 +5,15 @@
 #include <span>
 #include <vector>
 
+#include "base/archive.h"
 #include "base/time.h"
 
 namespace anomalyd::detect {
 
 /// In place of a sample's time where nobody told it.
 inline constexpr TimeNs kNoTime = -1;
+/// Times of streams are before this (2116).
+inline constexpr TimeNs kTimeEnd = TimeNs{1} << 62;
 
 /// The last samples of one stream, each channel contiguous, and how many of them follow on each
 /// other.
@@ -48,6 +51,8 @@ class History {
     return values_.data() + channel * stride_ + end_ - back - n;
   }
   std::size_t bytes() const { return values_.capacity() * sizeof(float); }
+  /// Of a history of the same shape.
+  void archive(Archive& archive);
 
  private:
   std::size_t channels_;

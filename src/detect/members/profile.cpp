@@ -200,6 +200,27 @@ class Profile final : public StreamMember {
   }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<Profile>(*this); }
 
+  void archive(Archive& archive) override {
+    archive.within(held_, 0, windows_ + points_ - 1, "the samples of a bank");
+    count_ = held_ >= points_ ? held_ - points_ + 1 : 0;
+    archive.within(first_, 0, windows_ + slack_ + points_ - 1 - held_, "the start of a bank");
+    archive.within(base_, 0, windows_ + slack_ - count_, "the start of a bank's products");
+    archive(turn_, nearest_, is_new_, learned_until_);
+    recent_.archive(archive);
+    archive.sized(average_, "sums of a point");
+    archive.within(averaged_, 0, step_, "the samples of a point");
+    // newest_ is of compare() alone.
+    archive.sized(shapes_, "shapes", [](Archive& a, Shape& s) { a(s.mean, s.inverse); });
+    for (Bank& bank : banks_) {
+      archive.raw(std::span(bank.samples).subspan(first_, held_));
+      archive.raw(std::span(bank.means).subspan(first_, count_));
+      archive.raw(std::span(bank.inverses).subspan(first_, count_));
+      archive.raw(std::span(bank.products).subspan(base_, count_));
+    }
+    archive.sized(smooth_, "distances");
+    archive(smoothed_, smooth_sum_, score_);
+  }
+
  private:
   const float* window_of(std::size_t channel) const { return recent_.last(channel, points_); }
 

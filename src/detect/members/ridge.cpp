@@ -100,6 +100,15 @@ class Ridge final : public StreamMember {
   }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<Ridge>(*this); }
 
+  void archive(Archive& archive) override {
+    archive.sized(gram_, "products");
+    archive.sized(cross_, "products");
+    archive.sized(weights_, "weights");  // row_ is of one call alone
+    archive.sized(usual_, "usual residuals");
+    archive.sized(energy_, "energies");
+    archive(learned_, residuals_, since_fit_, fitted_);
+  }
+
  private:
   static constexpr double kMostEnergy = 1e6;
 

@@ -95,6 +95,15 @@ class Seasonal final : public StreamMember {
   double operations() const override { return 40.0 * static_cast<double>(channels_); }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<Seasonal>(*this); }
 
+  void archive(Archive& archive) override {
+    archive.sized(means_, "means");
+    archive.sized(variances_, "variances");
+    archive.sized(counts_, "counts");
+    archive.sized(overall_, "pooled variances");
+    archive.sized(energy_, "energies");
+    archive(pooled_, is_lost_);
+  }
+
  private:
   std::size_t bucket_of(std::uint64_t time) const {
     const double turns = static_cast<double>(time) / period_;

@@ -67,6 +67,11 @@ class SpectralResidual final : public StreamMember {
     return std::make_unique<SpectralResidual>(*this);
   }
 
+  void archive(Archive& archive) override {
+    archive.sized(energy_, "energies");
+    archive(score_);
+  }
+
  private:
   static double saliency(const History& history, std::size_t c) {
     const float* values = history.last(c, kRing - kAhead);

@@ -85,6 +85,22 @@ class State final : public StreamMember {
   }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<State>(*this); }
 
+  void archive(Archive& archive) override {
+    archive.within(age_, 0, length_, "the age of a state");
+    archive.sized(level_, "levels");
+    archive.sized(square_, "squares");
+    archive.sized(bend_, "bends");
+    pending_.archive(archive);
+    covariance_.archive(archive);
+    bool is_fitted = !lower_.empty();
+    archive(is_fitted);
+    // After the flag: of one that is not fitted there is nothing. vector_ is of follow() alone.
+    if (archive.reads()) lower_.assign(is_fitted ? covariance_.size() : 0, 0.0);
+    archive.sized(lower_, "factors");
+    archive.sized(solved_, "factors of the newest");
+    archive(since_fit_);
+  }
+
  private:
   void move(const History& history, std::size_t c, double fade) {
     const auto x = static_cast<double>(history.at(c, 0));

@@ -61,6 +61,11 @@ class StreamMember {
   /// Arithmetic operations to follow and to learn one sample, roughly.
   virtual double operations() const = 0;
   virtual std::unique_ptr<StreamMember> clone() const = 0;
+  /// Walks all that the member has of its stream beyond what it was made from: read into one that
+  /// was made alike, it goes on to the last bit. What is read may be anything: places and numbers
+  /// of things are held within what is there. A walk that changes is another state format
+  /// (stream/STATE.md).
+  virtual void archive(Archive& archive) = 0;
 };
 
 /// A row of the table of members that go from sample to sample.

@@ -90,6 +90,23 @@ class Subspace final : public StreamMember {
   }
   std::unique_ptr<StreamMember> clone() const override { return std::make_unique<Subspace>(*this); }
 
+  void archive(Archive& archive) override {
+    blocks_.archive(archive);
+    covariance_.archive(archive);
+    const std::size_t d = blocks_.size();
+    auto k = static_cast<std::size_t>(components_.rows());
+    archive.within(k, 0, d, "the number of components");
+    if (archive.reads()) {
+      components_.resize(static_cast<Eigen::Index>(k), static_cast<Eigen::Index>(d));
+      components_.setZero();
+      values_.assign(k, 0.0);
+    }
+    archive.raw(std::span(components_.data(), k * d));
+    archive.sized(values_, "variances of components");
+    archive.sized(residual_, "residuals");  // window_ and scratch_ are of one call alone
+    archive(usual_, residuals_, since_fit_, score_);
+  }
+
  private:
   struct Parts {
     double q;

@@ -91,6 +91,15 @@ class Templates final : public StreamMember {
     return std::make_unique<Templates>(*this);
   }
 
+  void archive(Archive& archive) override {
+    blocks_.archive(archive);
+    archive.list(counts_, 0, kTemplates, "templates");
+    if (archive.reads()) templates_.assign(counts_.size() * blocks_.size(), 0.0F);
+    archive.sized(templates_, "values of templates");  // window_ is of one call alone
+    archive.sized(nearest_, "distances");
+    archive(since_new_, score_);
+  }
+
  private:
   struct Nearest {
     std::size_t index = 0;

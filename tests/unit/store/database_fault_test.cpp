@@ -130,11 +130,11 @@ TEST_CASE("A file of a newer version is refused, not rewritten", "[store][open][
   const Folder folder;
   const auto path = folder / "a.db";
   make_file(path);
-  CHECK(Sqlite(path).run("PRAGMA user_version=2") == SQLITE_OK);
+  CHECK(Sqlite(path).run("PRAGMA user_version=3") == SQLITE_OK);
   const Error error = refusal(path);
   CHECK(error.code == ErrorCode::kUnsupported);
-  CHECK(contains(error.message, "schema version 2, this build knows up to 1"));
-  CHECK(Sqlite(path).run("PRAGMA user_version=1") == SQLITE_OK);
+  CHECK(contains(error.message, "schema version 3, this build knows up to 2"));
+  CHECK(Sqlite(path).run("PRAGMA user_version=2") == SQLITE_OK);
   CHECK(open_database(path)->count().value() == 100);
 }
 
