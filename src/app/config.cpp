@@ -180,6 +180,9 @@ void read_ingest(Section section, Config& config) {
   nanoseconds max_future(config.ingest.max_future_ns);
   section.duration("max_future", max_future, nanoseconds(0), hours(24 * 365));
   config.ingest.max_future_ns = max_future.count();
+  nanoseconds max_past(config.ingest.max_past_ns);
+  section.duration("max_past", max_past, nanoseconds(0), hours(24 * 365 * 50));
+  config.ingest.max_past_ns = max_past.count();
   section.finish();
 }
 

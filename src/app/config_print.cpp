@@ -141,6 +141,7 @@ std::string print_config(const Config& config) {
   out.key("max_labels", config.ingest.max_labels);
   out.key("max_decompressed_bytes", config.max_decompressed_bytes);
   out.key("max_future", std::chrono::nanoseconds(config.ingest.max_future_ns));
+  out.key("max_past", std::chrono::nanoseconds(config.ingest.max_past_ns));
   out.section("[stream]");
   out.key("shards", config.shards);
   out.key("queue_samples", config.queue_samples);

@@ -60,13 +60,19 @@ struct CodecLimits {
   /// How far ahead of `now` a sample's time may lie; 0: as far as it likes. One sample from next
   /// year would make all that come after it late.
   std::int64_t max_future_ns = 0;
+  /// How far behind `now` it may lie; 0: as far as it likes, from 1970 on. What a clock that was
+  /// never set says is decades back.
+  std::int64_t max_past_ns = 0;
 
   /// Why `time` is not admitted at `now`; empty when it is.
   std::string_view refusal_of(TimeNs time, TimeNs now) const {
     if (time < kFirstTime) return "before 1970: expected a time from 1970 to 2116-02-20";
     if (time >= kEndTime) return "after 2116-02-20: expected a time from 1970 to 2116-02-20";
-    if (max_future_ns == 0 || time <= now || time - now <= max_future_ns) return {};
-    return "too far in the future";
+    if (max_future_ns != 0 && time > now && time - now > max_future_ns) {
+      return "too far in the future";
+    }
+    if (max_past_ns != 0 && time < now && now - time > max_past_ns) return "too far in the past";
+    return {};
   }
 };
 /// A longer body is refused whole; the HTTP layer's own limit comes first.

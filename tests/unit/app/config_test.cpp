@@ -92,6 +92,7 @@ void check_equal(const Config& a, const Config& b) {
   CHECK(a.ingest.max_rows == b.ingest.max_rows);
   CHECK(a.ingest.max_json_depth == b.ingest.max_json_depth);
   CHECK(a.ingest.max_future_ns == b.ingest.max_future_ns);
+  CHECK(a.ingest.max_past_ns == b.ingest.max_past_ns);
   CHECK(a.max_decompressed_bytes == b.max_decompressed_bytes);
   CHECK(a.shards == b.shards);
   CHECK(a.queue_samples == b.queue_samples);
@@ -132,6 +133,7 @@ max_channels = 4
 max_labels = 0
 max_decompressed_bytes = 4096
 max_future = "2h"
+max_past = "30d"
 [stream]
 shards = 2
 queue_samples = 5000
@@ -199,6 +201,7 @@ TEST_CASE("Every key is read", "[app][config]") {
   CHECK(config.ingest.max_json_depth == 5);
   CHECK(config.max_decompressed_bytes == 4096);
   CHECK(config.ingest.max_future_ns == 2 * 3600 * kNsPerSecond);
+  CHECK(config.ingest.max_past_ns == TimeNs{30 * 24 * 3600} * kNsPerSecond);
   CHECK(config.shards == 2);
   CHECK(config.queue_samples == 5000);
   CHECK(config.max_streams == 6);
@@ -519,7 +522,7 @@ TEST_CASE("The documented config has every key, and its comments are true",
           "[app][config][files]") {
   const std::string documented = read_file(kSource / "configs/anomalyd.toml");
   const std::set<std::string> keys = keys_in(print_config(default_config()));
-  CHECK(keys.size() == 52);
+  CHECK(keys.size() == 53);
   CHECK(keys_in(documented) == keys);
   // What is commented out is good when it is not.
   const std::regex comment(R"(\n# ([a-z_]+ = ))");

@@ -28,6 +28,7 @@ TEST_CASE("What a reload cannot take over is named, key by key", "[app][config][
       "ingest.max_json_depth",
       "ingest.max_decompressed_bytes",
       "ingest.max_future",
+      "ingest.max_past",
       "stream.shards",
       "stream.queue_samples",
       "stream.max_streams",
@@ -40,7 +41,7 @@ TEST_CASE("What a reload cannot take over is named, key by key", "[app][config][
              "max_body_bytes = 2048\nmax_header_bytes = 2048\nmax_target_bytes = 2048\n"
              "max_connections = 7\nrequest_timeout = \"7s\"\nidle_timeout = \"7s\"\n"
              "[ingest]\nmax_rows = 7\nmax_json_depth = 7\nmax_decompressed_bytes = 2048\n"
-             "max_future = \"7s\"\n"
+             "max_future = \"7s\"\nmax_past = \"7s\"\n"
              "[stream]\nshards = 7\nqueue_samples = 2048\nmax_streams = 7\n"
              "score_history_bytes = 7\n"
              "[store]\ndirectory = \"/s\"\nalert_retention = \"7d\"\n"

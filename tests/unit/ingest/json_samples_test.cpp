@@ -120,6 +120,19 @@ TEST_CASE("A JSON time too far in the future is refused, where there is a limit"
   CHECK(decoded.rejected_by_reason[static_cast<std::size_t>(Reason::kTime)] == 2);
 }
 
+TEST_CASE("A JSON time too far in the past is refused, where there is a limit",
+          "[ingest][json][errors]") {
+  CodecLimits limits;
+  limits.max_past_ns = 10;
+  const Decoded decoded = decode(
+      R"([{"stream":"a","time":31,"values":{"x":1}},
+          {"stream":"a","time":32,"values":{"x":1}},
+          {"stream":"a","start":31,"rate_hz":1,"channels":{"x":[1,2]}}])",
+      limits);
+  CHECK(decoded.batch.samples() == 1);
+  CHECK(decoded.rejected_by_reason[static_cast<std::size_t>(Reason::kTime)] == 2);
+}
+
 TEST_CASE("JSON columns become a block on an even grid", "[ingest][json]") {
   const Decoded decoded = decode(
       R"({"stream":"fast","start":1000,"rate_hz":25600,"channels":{"ax":[1,2,null],"ay":[4,5,6]}})");

@@ -130,6 +130,18 @@ TEST_CASE("A time too far in the future is refused, where there is a limit",
   CHECK(decode("m v=1 4000000000000000000").rejected == 0);
 }
 
+TEST_CASE("A time too far in the past is refused, where there is a limit",
+          "[ingest][line_protocol][errors]") {
+  CodecLimits limits;
+  limits.max_past_ns = 10;
+  const Decoded decoded = decode("m v=1 32\nm v=2 31\nm v=3 4000\n", 1, limits);
+  CHECK(rows(decoded) == Rows{"m@32 v=1", "m@4000 v=3"});
+  REQUIRE(decoded.rejects.size() == 1);
+  CHECK(decoded.rejects[0].line == 2);
+  CHECK(decoded.rejects[0].reason == Reason::kTime);
+  CHECK(decoded.rejects[0].message.find("too far in the past") != std::string::npos);
+}
+
 TEST_CASE("A bad line is refused with its number and the others are kept",
           "[ingest][line_protocol][errors]") {
   const auto says = [](const std::string& message, const char* part) {
