@@ -67,7 +67,11 @@ Result<Opened> open_state(std::span<const std::byte> bytes) {
 
 /// What a stream keeps whatever becomes of its detector.
 void archive_alert(Archive& archive, Stream& stream) {
-  archive(stream.windows_scored, stream.windows_invalid, stream.last_invalid);
+  archive(stream.windows_scored, stream.windows_invalid, stream.last_invalid, stream.no_domain);
+  stream.before.archive(archive);
+  WindowerCounts counts = stream.windower.counts();
+  counts.archive(archive);
+  stream.windower.set_counts(counts);
   stream.machine.archive(archive);
   constexpr TimeNs kFar = TimeNs{1} << 62;
   archive.within(stream.open_written, -kFar, kFar, "the time an alert was written");
@@ -177,23 +181,29 @@ Result<Restored> ShardStreams::restore(std::string_view key, std::uint64_t posit
     end_alert(added, added.machine.close(), added.machine.last_bad_end(), "reload");
     added.machine = {};
     added.last_invalid = false;
+    added.before.add(added.windower.counts());
+    added.windower = Windower();
     mark_changed(added, number);
   }
+  count_restored(added);
   return outcome;
 }
 
-namespace {
-
-void archive_counters(Archive& archive, std::uint64_t& samples, DropCounts& drops, TimeNs& newest) {
-  archive(samples, drops.no_domain, drops.too_many_streams, drops.duplicate, drops.late,
-          drops.excess, drops.time_range, newest);
+void ShardStreams::count_restored(const Stream& stream) {
+  WindowerCounts counts = stream.before;
+  counts.add(stream.windower.counts());
+  samples_ += counts.samples + stream.no_domain;
+  drops_.no_domain += stream.no_domain;
+  drops_.duplicate += counts.duplicate;
+  drops_.late += counts.late;
+  drops_.excess += counts.excess;
+  drops_.time_range += counts.time_range;
+  newest_ = std::max(newest_, stream.windower.newest());
 }
-
-}  // namespace
 
 std::vector<std::byte> ShardStreams::save_counters() {
   Archive archive = begin_state();
-  archive_counters(archive, samples_, drops_, newest_);
+  archive(drops_.too_many_streams, newest_);
   return seal(std::move(archive));
 }
 
@@ -203,18 +213,12 @@ Status ShardStreams::restore_counters(std::span<const std::byte> counters) {
   // Of an older format there is nothing that could not be counted anew.
   if (opened.value().version != kStateVersion) return Done{};
   Archive archive(opened.value().body);
-  std::uint64_t samples = 0;
-  DropCounts drops;
+  std::uint64_t too_many = 0;
   TimeNs newest = 0;
-  archive_counters(archive, samples, drops, newest);
+  archive(too_many, newest);
   if (Status finished = archive.finish(); !finished.ok()) return finished;
-  samples_ += samples;
-  drops_.no_domain += drops.no_domain;
-  drops_.too_many_streams += drops.too_many_streams;
-  drops_.duplicate += drops.duplicate;
-  drops_.late += drops.late;
-  drops_.excess += drops.excess;
-  drops_.time_range += drops.time_range;
+  samples_ += too_many;
+  drops_.too_many_streams += too_many;
   newest_ = std::max(newest_, newest);
   return Done{};
 }

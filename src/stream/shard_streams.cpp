@@ -173,11 +173,14 @@ void ShardStreams::take(const SampleBatch& batch, const Run& run, std::uint64_t 
   samples_ += run.rows;
   if (stream == nullptr) {
     drops_.too_many_streams += run.rows;
-  } else if (stream->domain == nullptr) {
+    return;
+  }
+  // A new one has been marked by add().
+  if (number != KeyIndex::kNone) mark_changed(*stream, number);
+  if (stream->domain == nullptr) {
     drops_.no_domain += run.rows;
+    stream->no_domain += run.rows;
   } else {
-    // A new one has been marked by add().
-    if (number != KeyIndex::kNone) mark_changed(*stream, number);
     push(*stream, batch, run);
   }
 }
@@ -380,6 +383,7 @@ void ShardStreams::apply(std::shared_ptr<const DomainSet> domains) {
     }
     mark_changed(stream, number);
     end_alert(stream, stream.machine.close(), stream.machine.last_bad_end(), "reload");
+    stream.before.add(stream.windower.counts());
     stream.windower = Windower();  // what the old one found was for the old rules
     stream.learned.reset();
     stream.scores = {};  // of another detector: not to be compared

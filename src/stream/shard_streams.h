@@ -72,6 +72,8 @@ struct Stream {
   std::unique_ptr<alert::Alert> open;  ///< the pending or firing alert
   TimeNs open_written = 0;             ///< event time at which `open` was last handed on
   ScoreRing scores;
+  std::uint64_t no_domain = 0;  ///< samples that came while no domain took it
+  WindowerCounts before;        ///< of windowers that a reload has ended
   std::uint64_t windows_scored = 0;
   std::uint64_t windows_invalid = 0;
   bool last_invalid = false;
@@ -166,7 +168,8 @@ class ShardStreams final : private WindowSink {
   std::vector<std::uint32_t> take_changed();
   /// A stream's state, between two batches.
   std::vector<std::byte> save(std::uint32_t number);
-  /// Figures of the shard: samples, drops, newest.
+  /// What the shard counts beside its streams, whose states have their own: samples of streams
+  /// that are too many, and the newest time.
   std::vector<std::byte> save_counters();
 
   /// Makes the stream of this key from what save() gave at `position`. The bytes are not trusted.
@@ -191,6 +194,7 @@ class ShardStreams final : private WindowSink {
   void on_gap(Windower& windower) override;
   Stream* add(std::string_view key, std::uint64_t hash);
   void mark_changed(Stream& stream, std::uint32_t number);
+  void count_restored(const Stream& stream);
   std::uint32_t number_of(std::string_view key, std::uint64_t hash) const;
   void prefetch(std::span<const Run* const> runs) const;
   void take(const SampleBatch& batch, const Run& run, std::uint64_t position);

@@ -201,6 +201,19 @@ class Windower::Ring final : public SlotSink {
   WindowSink& sink_;
 };
 
+void WindowerCounts::add(const WindowerCounts& other) {
+  samples += other.samples;
+  duplicate += other.duplicate;
+  late += other.late;
+  excess += other.excess;
+  time_range += other.time_range;
+  breaks += other.breaks;
+}
+
+void WindowerCounts::archive(Archive& archive) {
+  archive(samples, duplicate, late, excess, time_range, breaks);
+}
+
 Windower::Windower() = default;
 Windower::~Windower() = default;
 Windower::Windower(Windower&&) noexcept = default;
@@ -340,8 +353,6 @@ void Windower::flush(const WindowRules& rules, WindowSink& sink) {
 
 void Windower::archive(const WindowRules& rules, Archive& archive) {
   archive.within(newest_, 0, kMaxTime, "the newest time");
-  archive(counts_.samples, counts_.duplicate, counts_.late, counts_.excess, counts_.time_range,
-          counts_.breaks);
   bool is_discovering = discovery_ != nullptr;
   bool is_discovered = discovered();
   archive(is_discovering, is_discovered);

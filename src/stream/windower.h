@@ -34,6 +34,9 @@ struct WindowerCounts {
   std::uint64_t excess = 0;      ///< more samples than the grid has slots
   std::uint64_t time_range = 0;  ///< before 1970 or after 2116
   std::uint64_t breaks = 0;      ///< gaps longer than max_gap
+
+  void add(const WindowerCounts& other);
+  void archive(Archive& archive);
 };
 
 class Windower;
@@ -77,9 +80,12 @@ class Windower {
   double rate_hz() const { return period_ns_ > 0 ? 1e9 / period_ns_ : 0; }
   void copy_window(std::span<float> out) const;
   const WindowerCounts& counts() const { return counts_; }
+  /// What was counted before it was made anew.
+  void set_counts(const WindowerCounts& counts) { counts_ = counts; }
   TimeNs newest() const { return newest_; }
   std::size_t bytes() const;  ///< heap bytes beside the ring
-  /// Walks all that it holds, under these rules: read into a new one, it goes on to the last bit.
+  /// Walks all that it holds but its counts, under these rules: read into a new one, it goes on to
+  /// the last bit.
   void archive(const WindowRules& rules, Archive& archive);
 
   /// Asks the cache for what the next push() will touch.

@@ -202,6 +202,57 @@ TEST_CASE("A crash between two checkpoints repeats what came out, and nothing el
   CHECK(difference(whole, log) == "");
 }
 
+TEST_CASE("Streams may be saved at later positions than their shard", "[stream][checkpoint]") {
+  const auto domains = set_of(domain_of(online("zscore", 8, 50), true));
+  const auto batches = batches_of(sent_samples(5, 1800, 600, 21), 40, 1);
+  OutcomeLog whole_log;
+  ShardStreams whole({}, {}, domains, whole_log);
+  for (const SampleBatch& batch : batches) whole.process(batch);
+
+  std::mt19937_64 bits(4);
+  OutcomeLog log;
+  Kept kept;
+  auto shard =
+      std::make_unique<ShardStreams>(ShardStreams::Limits{}, ShardStreams::Share{}, domains, log);
+  std::uint64_t position = 0;
+  while (position < batches.size()) {
+    // The shard's position is noted first; its streams are saved one by one as it goes on.
+    kept.position = shard->position();
+    kept.counters = shard->save_counters();
+    for (const std::uint32_t number : shard->take_changed()) {
+      for (std::uint64_t n = bits() % 3; n > 0 && position < batches.size(); --n, ++position) {
+        shard->process(batches[position], position + 1);
+      }
+      kept.streams[shard->streams()[number].key] = {shard->position(), shard->save(number)};
+    }
+    if (position == batches.size()) break;
+    shard->process(batches[position], position + 1);
+    ++position;
+    if (bits() % 3 != 0) continue;
+    // A replay repeats what came after each stream's row, and nothing else.
+    OutcomeLog again;
+    shard = restored(kept, domains, again);
+    for (std::uint64_t p = kept.position; p < position; ++p) shard->process(batches[p], p + 1);
+    for (const auto& [key, events] : again.of) {
+      auto& known = log.of[key];
+      REQUIRE(events.size() <= known.size());
+      CHECK(std::equal(events.begin(), events.end(),
+                       known.end() - static_cast<std::ptrdiff_t>(events.size())));
+    }
+    // What it repeats is in the log already.
+    const OutcomeLog before = log;
+    shard = restored(kept, domains, log);
+    for (std::uint64_t p = kept.position; p < position; ++p) shard->process(batches[p], p + 1);
+    log = before;
+  }
+  CHECK(difference(whole_log, log) == "");
+  CHECK(shard->samples() == whole.samples());
+  CHECK(shard->newest() == whole.newest());
+  CHECK(shard->drops().late == whole.drops().late);
+  CHECK(shard->drops().excess == whole.drops().excess);
+  CHECK(shard->drops().duplicate == whole.drops().duplicate);
+}
+
 TEST_CASE("Streams may move to another number of shards", "[stream][checkpoint]") {
   const auto domains = set_of(domain_of(online("zscore", 8, 50), true));
   const auto batches = batches_of(sent_samples(9, 1500, 600, 8), 100, 1);
