@@ -3,6 +3,10 @@
 // streams, and the time from a sample's arrival to its window's judgement.
 //
 //   daemon_bench PATH/TO/anomalyd [--seconds N] [--streams N] [--detector FILE]
+//                [--connections N] [--sync POLICY] [--only journal]
+//
+// `--only journal` prints the rows per second of line protocol under each policy of store.sync, for
+// two sizes of request.
 //
 // The daemon runs on CPU 0 (and on 0 and 1 where it says "two cores"), the load comes from CPU 1.
 // Rates are given by the wall clock and by the daemon's own CPU time: on a machine with few cores
@@ -35,10 +39,13 @@
 
 namespace {
 
+std::size_t lines_a_request = 100;
+std::size_t connections_at_once = 64;  // a sender waits for the journal: one alone is not a load
+std::string sync_policy = "interval";
+
 using Clock = std::chrono::steady_clock;
 namespace fs = std::filesystem;
 
-constexpr std::size_t kLines = 100;  // a request
 constexpr std::size_t kDigits = 19;  // of a time stamp in nanoseconds
 constexpr std::int64_t kFirst = 1'700'000'000'000'000'000;
 
@@ -136,7 +143,7 @@ class Daemon {
     std::ofstream(folder_ / "anomalyd.toml")
         << "[http]\nlisten = \"127.0.0.1:" << port_ << "\"\nthreads = " << (two_cores ? 2 : 1)
         << "\n[stream]\nshards = " << (two_cores ? 2 : 1) << "\n[store]\ndirectory = \""
-        << folder_.string() << "\"\n[log]\nlevel = \"warn\"\n"
+        << folder_.string() << "\"\nsync = \"" << sync_policy << "\"\n[log]\nlevel = \"warn\"\n"
         << domain;
     child_ = fork();
     if (child_ == 0) {
@@ -228,7 +235,7 @@ class Lines {
           s % 7, s, 0.1 * static_cast<double>(s % 77), -0.3, 9.81, static_cast<long long>(kFirst));
       body.append(line.data(), static_cast<std::size_t>(n));
       stamps.push_back(body.size() - 1 - kDigits);
-      if (stamps.size() == std::min(kLines, streams) || i + 1 == streams) {
+      if (stamps.size() == std::min(lines_a_request, streams) || i + 1 == streams) {
         const std::string head = "POST /write HTTP/1.1\r\nHost: bench\r\nContent-Length: " +
                                  std::to_string(body.size()) + "\r\n\r\n";
         for (std::size_t& at : stamps) at += head.size();
@@ -280,18 +287,18 @@ struct Load {
 /// above 0, with a few requests under way on each connection.
 Load drive(const Daemon& daemon, Lines& lines, double seconds, std::size_t least_requests,
            double rate) {
-  constexpr std::size_t kConnections = 8;
+  const std::size_t count = connections_at_once;
   std::vector<std::unique_ptr<Connection>> connections;
-  for (std::size_t i = 0; i < kConnections; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     connections.push_back(std::make_unique<Connection>(daemon.port()));
   }
   Load load;
   const double cpu = daemon.cpu_seconds();
   const auto start = Clock::now();
   std::size_t sent = 0;
-  std::vector<std::size_t> under_way(kConnections, 0);
+  std::vector<std::size_t> under_way(count, 0);
   for (; since(start) < seconds || sent < least_requests; ++sent) {
-    const std::size_t c = sent % kConnections;
+    const std::size_t c = sent % count;
     if (under_way[c] > 0) {
       const int status = connections[c]->receive();
       if (status != 204) load.refused += static_cast<double>(under_way[c]);
@@ -303,7 +310,7 @@ Load drive(const Daemon& daemon, Lines& lines, double seconds, std::size_t least
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
   }
-  for (std::size_t c = 0; c < kConnections; ++c) {
+  for (std::size_t c = 0; c < count; ++c) {
     if (under_way[c] > 0 && connections[c]->receive() != 204) {
       load.refused += static_cast<double>(under_way[c]);
     }
@@ -414,26 +421,64 @@ void bench_windows(const std::string& program, const std::string& detector, bool
   std::fflush(stdout);
 }
 
+/// What the policies cost, and what larger requests and more connections get back.
+void bench_journal(const std::string& program, const std::string& domain, std::size_t streams,
+                   double seconds) {
+  for (const std::size_t lines : {std::size_t{100}, std::size_t{5000}}) {
+    for (const std::size_t connections : {std::size_t{1}, std::size_t{8}, std::size_t{64}}) {
+      for (const char* policy : {"never", "always", "interval"}) {
+        lines_a_request = lines;
+        connections_at_once = connections;
+        sync_policy = policy;
+        const Daemon daemon(program, domain, false);
+        Lines requests(streams);
+        drive(daemon, requests, 0, requests.requests() * 2, 0);
+        const double before = daemon.metric("anomalyd_journal_commits_total");
+        const Load load = drive(daemon, requests, seconds, 0, 0);
+        const double commits = daemon.metric("anomalyd_journal_commits_total") - before;
+        std::array<char, 96> what{};
+        std::snprintf(what.data(), what.size(), "%5zu lines, %2zu connections, %-8s (%.0f/s)",
+                      lines, connections, policy, commits / load.seconds);
+        print_load(what.data(), load);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char* argv[]) {
   if (argc < 2)
-    fail("usage: daemon_bench PATH/TO/anomalyd [--seconds N] [--streams N] [--detector FILE]");
+    fail(
+        "usage: daemon_bench PATH/TO/anomalyd [--seconds N] [--streams N] [--detector FILE] "
+        "[--connections N] [--sync POLICY] [--only journal]");
   const std::string program = argv[1];
   double seconds = 5;
   std::size_t streams = 100'000;
   std::string detector;
+  std::string only;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string option = argv[i];
     if (option == "--seconds") seconds = std::atof(argv[i + 1]);
     if (option == "--streams") streams = static_cast<std::size_t>(std::atoll(argv[i + 1]));
     if (option == "--detector") detector = fs::absolute(argv[i + 1]).string();
+    if (option == "--sync") sync_policy = argv[i + 1];
+    if (option == "--only") only = argv[i + 1];
+    if (option == "--connections") {
+      connections_at_once = static_cast<std::size_t>(std::atoll(argv[i + 1]));
+    }
   }
   pin({1});
   const std::string slow = domain_of(1, "zscore", "channels = [\"x\", \"y\", \"z\"]\n");
 
+  if (only == "journal") {
+    bench_journal(program, slow, streams, seconds);
+    return 0;
+  }
+
   double alone = 0;
-  std::printf("line protocol, %zu lines a request\n", kLines);
+  std::printf("line protocol, %zu lines a request, %zu connections, sync = \"%s\"\n",
+              lines_a_request, connections_at_once, sync_policy.c_str());
   for (const bool two_cores : {false, true}) {
     const Daemon daemon(program, slow, two_cores);
     Lines lines(streams);

@@ -32,11 +32,17 @@ void AlertWriter::start() {
 }
 
 void AlertWriter::put(alert::Alert alert, const std::function<void()>& while_waiting) {
-  push(Item(std::move(alert)), while_waiting);
+  push({std::move(alert)}, while_waiting);
 }
 
 void AlertWriter::remove(std::string id, const std::function<void()>& while_waiting) {
-  push(Item(Remove{std::move(id)}), while_waiting);
+  push({store::RemovedAlert{std::move(id)}}, while_waiting);
+}
+
+bool AlertWriter::checkpoint(const store::ShardCheckpoint& checkpoint,
+                             std::function<void(bool)> done) {
+  using Pushed = BoundedQueue<Item>::Pushed;
+  return queue_.push({checkpoint, std::move(done)}, kWaitSlice) == Pushed::kYes;
 }
 
 void AlertWriter::push(Item item, const std::function<void()>& while_waiting) {
@@ -56,37 +62,40 @@ void AlertWriter::push(Item item, const std::function<void()>& while_waiting) {
 void AlertWriter::prune(TimeNs time) { prune_before_ = time; }
 
 void AlertWriter::run() {
-  std::vector<Item> items;
   while (!queue_.drained()) {
-    collect(items);
-    if (!items.empty()) write_out(items);
+    collect();
+    if (!changes_.empty()) write_out();
     prune_step();
   }
   ended_ = true;
 }
 
-void AlertWriter::collect(std::vector<Item>& items) {
-  items.clear();
+void AlertWriter::collect() {
+  changes_.clear();
+  done_.clear();
   const bool prunes = prune_before_ != kNothing;
   std::optional<Item> item = queue_.pop(prunes ? std::chrono::milliseconds(0) : kIdleTurn);
   while (item) {
-    items.push_back(std::move(*item));
-    if (items.size() == kBatch) break;
+    changes_.push_back(std::move(item->change));
+    if (item->done) done_.push_back(std::move(item->done));
+    if (changes_.size() == kBatch) break;
     item = queue_.pop(std::chrono::milliseconds(0));
   }
 }
 
-void AlertWriter::write_out(const std::vector<Item>& items) {
+void AlertWriter::write_out() {
   auto retry = kFirstRetry;
-  while (!abandon_) {
-    if (write(items)) return;
+  bool is_written = false;
+  while (!abandon_ && !is_written) {
+    is_written = write();
     const auto until = system_clock().elapsed() + retry;
-    while (!abandon_ && system_clock().elapsed() < until) {
+    while (!is_written && !abandon_ && system_clock().elapsed() < until) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     retry = std::min(retry * 2, kLastRetry);
   }
-  unwritten_ += items.size();
+  if (!is_written) unwritten_ += changes_.size() - done_.size();
+  for (const auto& done : done_) done(is_written);
 }
 
 void AlertWriter::prune_step() {
@@ -104,26 +113,11 @@ void AlertWriter::prune_step() {
   prune_before_.compare_exchange_strong(before, kNothing);
 }
 
-bool AlertWriter::write(const std::vector<Item>& items) {
-  std::vector<alert::Alert> alerts;
-  Status status = Done{};
-  // Runs of puts are one transaction; a remove ends a run, so that the order stays.
-  const auto put_run = [&] {
-    if (!alerts.empty() && status.ok()) status = database_.put(alerts);
-    alerts.clear();
-  };
-  for (const Item& item : items) {
-    if (const auto* alert = std::get_if<alert::Alert>(&item)) {
-      alerts.push_back(*alert);
-      continue;
-    }
-    put_run();
-    if (status.ok()) status = database_.remove(std::get<Remove>(item).id);
-  }
-  put_run();
+bool AlertWriter::write() {
+  const Status status = database_.write(changes_);
   if (status.ok()) {
     if (failing_.exchange(false)) log::info("the alert database takes writes again");
-    writes_ += items.size();
+    writes_ += changes_.size() - done_.size();
     return true;
   }
   ++failures_;

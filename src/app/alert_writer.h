@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <variant>
 #include <vector>
 
 #include "alert/alert.h"
@@ -32,6 +31,10 @@ class AlertWriter {
   /// After close() the change counts as left unwritten.
   void put(alert::Alert alert, const std::function<void()>& while_waiting);
   void remove(std::string id, const std::function<void()>& while_waiting);
+  /// Writes it in the transaction of the alerts put before it, or in a later one. Then `done` is
+  /// called once, on the writer's thread: whether it was written. False, and nothing happens, when
+  /// there is no room for a tenth of a second, or after close().
+  bool checkpoint(const store::ShardCheckpoint& checkpoint, std::function<void(bool)> done);
   /// Has resolved alerts deleted that ended before `time`, in steps between other writes. A
   /// failure is logged and not tried again.
   void prune(TimeNs time);
@@ -51,23 +54,25 @@ class AlertWriter {
   bool keeps_up() const { return !failing_ && waiting_ == 0; }
 
  private:
-  struct Remove {
-    std::string id;
+  struct Item {
+    store::Change change;
+    std::function<void(bool)> done = {};  ///< may be empty
   };
-  using Item = std::variant<alert::Alert, Remove>;
 
   void run();
   void push(Item item, const std::function<void()>& while_waiting);
   /// Takes up to a transaction's worth from the queue.
-  void collect(std::vector<Item>& items);
+  void collect();
   /// Tries until it is written or the writer is told to stop.
-  void write_out(const std::vector<Item>& items);
+  void write_out();
   void prune_step();
   /// False when the database did not take it.
-  bool write(const std::vector<Item>& items);
+  bool write();
 
   store::Database& database_;
   BoundedQueue<Item> queue_;
+  std::vector<store::Change> changes_;           ///< the thread's own: a transaction's worth
+  std::vector<std::function<void(bool)>> done_;  ///< the same
   std::thread thread_;
   std::atomic<std::uint64_t> writes_{0};
   std::atomic<std::uint64_t> failures_{0};

@@ -377,6 +377,16 @@ Response list_detectors(Engine& engine, Request& request) {
   return ok({{"detectors", std::move(detectors)}});
 }
 
+json journal_status(const store::Journal& journal) {
+  const store::JournalFigures figures = journal.figures();
+  const auto trouble = journal.trouble();
+  return {{"position", figures.position},
+          {"bytes", figures.bytes},
+          {"capacity_bytes", figures.max_bytes},
+          {"segments", figures.segments},
+          {"trouble", trouble ? json(trouble->message) : json(nullptr)}};
+}
+
 Response get_status(Engine& engine, Request& request) {
   const Status known = only_parameters(request, {});
   if (!known.ok()) return bad_request(known.error());
@@ -408,7 +418,8 @@ Response get_status(Engine& engine, Request& request) {
              {"streams", std::move(states)},
              {"alerts", {{"pending", census.pending}, {"firing", census.firing}}},
              {"shards", std::move(shards)},
-             {"store", {{"queued", writer.queued()}, {"failing", writer.failing()}}}});
+             {"store", {{"queued", writer.queued()}, {"failing", writer.failing()}}},
+             {"journal", journal_status(engine.journal())}});
 }
 
 /// Routes that need shards and database answer 503 until they are there.
@@ -484,6 +495,9 @@ void add_api_routes(Engine& engine, http::Router& router) {
                 if (!engine.ready()) return not_ready();
                 if (!engine.alert_writer().keeps_up()) {
                   return problem(503, "alerts cannot be written");
+                }
+                if (const auto trouble = engine.journal().trouble()) {
+                  return problem(503, trouble->message);
                 }
                 return plain(200, "anomalyd is ready");
               },

@@ -207,6 +207,13 @@ void read_models(Section section, Config& config) {
 void read_store(Section section, Config& config) {
   read_directory(section, config.store_directory);
   section.duration("alert_retention", config.alert_retention, std::chrono::minutes(1), kYears);
+  read_name(section, "sync", config.sync,
+            names_of({store::Sync::kAlways, store::Sync::kInterval, store::Sync::kNever}));
+  section.integer("journal_max_bytes", config.journal_max_bytes, 16 * kKiB * kKiB, kGiB * kKiB);
+  section.duration("journal_retention", config.journal_retention, std::chrono::nanoseconds(0),
+                   kYears);
+  section.duration("checkpoint_interval", config.checkpoint_interval, std::chrono::milliseconds(10),
+                   std::chrono::hours(1));
   section.finish();
 }
 

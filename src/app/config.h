@@ -17,6 +17,7 @@
 #include "detect/detector.h"
 #include "http/server.h"
 #include "ingest/codec.h"
+#include "store/journal.h"
 
 namespace anomalyd::app {
 
@@ -72,8 +73,12 @@ struct Config {
   std::size_t max_streams = 200'000;              ///< [stream]
   std::size_t score_history_bytes = 64UL << 20U;  ///< [stream] for all streams together
   std::filesystem::path models_directory;         ///< [models]
-  std::filesystem::path store_directory;          ///< [store] holds anomalyd.db
-  std::chrono::nanoseconds alert_retention = std::chrono::hours(24 * 90);  ///< [store]
+  std::filesystem::path store_directory;          ///< [store] holds anomalyd.db, journal/
+  std::chrono::nanoseconds alert_retention = std::chrono::hours(24 * 90);   ///< [store]
+  store::Sync sync = store::Sync::kInterval;                                ///< [store]
+  std::uint64_t journal_max_bytes = 4UL << 30U;                             ///< [store]
+  std::chrono::nanoseconds journal_retention{};                             ///< [store]
+  std::chrono::nanoseconds checkpoint_interval = std::chrono::seconds(10);  ///< [store]
   std::chrono::milliseconds drain_timeout{10'000};    ///< [daemon] graceful stop's bound
   log::Level log_level = log::Level::kInfo;           ///< [log]
   log::Format log_format = log::Format::kLogfmt;      ///< [log]

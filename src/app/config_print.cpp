@@ -49,6 +49,7 @@ std::string print(const std::vector<std::string>& texts) {
 }
 
 std::string print(detect::NormaliserKind kind) { return quote(to_text(kind)); }
+std::string print(store::Sync sync) { return quote(to_text(sync)); }
 std::string print(log::Level level) { return quote(to_text(level)); }
 std::string print(log::Format format) { return quote(to_text(format)); }
 
@@ -152,6 +153,10 @@ std::string print_config(const Config& config) {
   out.section("[store]");
   out.key("directory", config.store_directory);
   out.key("alert_retention", config.alert_retention);
+  out.key("sync", config.sync);
+  out.key("journal_max_bytes", config.journal_max_bytes);
+  out.key("journal_retention", config.journal_retention);
+  out.key("checkpoint_interval", config.checkpoint_interval);
   out.section("[daemon]");
   out.key("drain_timeout", std::chrono::nanoseconds(config.drain_timeout));
   out.section("[log]");

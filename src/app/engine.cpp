@@ -84,13 +84,16 @@ class Engine::ShardObserver final : public stream::Observer {
   log::Throttle invalid_log_;
 };
 
-Engine::Engine(Config config, const Clock& clock)
-    : config_(std::move(config)), clock_(clock), stream_quota_(config_.max_streams) {}
+Engine::Engine(Config config, const Clock& clock, store::FileSystem& files)
+    : config_(std::move(config)),
+      clock_(clock),
+      files_(files),
+      stream_quota_(config_.max_streams) {}
 
 Engine::~Engine() { stop(); }
 
-std::unique_ptr<Engine> Engine::make(Config config, const Clock& clock) {
-  return std::unique_ptr<Engine>(new Engine(std::move(config), clock));
+std::unique_ptr<Engine> Engine::make(Config config, const Clock& clock, store::FileSystem& files) {
+  return std::unique_ptr<Engine>(new Engine(std::move(config), clock, files));
 }
 
 std::uint16_t Engine::port() const { return server_ == nullptr ? 0 : server_->port(); }
@@ -108,15 +111,21 @@ Status Engine::open_database() {
   auto opened = store::Database::open(config_.store_directory / "anomalyd.db");
   if (!opened.ok()) return opened.error();
   database_ = std::move(opened).value();
-  // What was open when the daemon last ended is over: the streams' states are gone with it.
-  const Result<std::size_t> closed = database_->close_open_alerts("restart");
-  if (!closed.ok()) return closed.error();
-  if (closed.value() > 0) {
-    log::warn("alerts that were open at the last end were resolved",
-              {{"alerts", std::to_string(closed.value())}, {"reason", "restart"}});
-  }
   alert_writer_ = std::make_unique<AlertWriter>(*database_, kAlertQueue);
   alert_writer_->start();
+  return Done{};
+}
+
+Status Engine::open_journal() {
+  store::JournalOptions options;
+  options.folder = config_.store_directory / "journal";
+  options.sync = config_.sync;
+  options.max_bytes = config_.journal_max_bytes;
+  options.segment_bytes = std::min<std::size_t>(options.segment_bytes, options.max_bytes / 8);
+  options.retention = config_.journal_retention;
+  auto opened = store::Journal::open(files_, std::move(options), clock_);
+  if (!opened.ok()) return opened.error();
+  journal_ = std::move(opened).value();
   return Done{};
 }
 
@@ -153,7 +162,7 @@ void Engine::use_tls(std::shared_ptr<const http::TlsContext> tls) {
   if (access_.tls == nullptr || !access_.tls->is_same_as(*tls)) access_.tls = std::move(tls);
 }
 
-void Engine::start_shards() {
+void Engine::make_shards() {
   stream::ShardStreams::Limits limits;
   limits.max_streams = (config_.max_streams + config_.shards - 1) / config_.shards;
   limits.score_history_bytes = config_.score_history_bytes;
@@ -168,8 +177,42 @@ void Engine::start_shards() {
     all.push_back(shards_.back().get());
   }
   heartbeats_.assign(shards_.size(), 0);
-  intake_ = std::make_unique<stream::Intake>(std::move(all), clock_);
-  for (const auto& shard : shards_) shard->start();
+  dispatcher_ = std::make_unique<stream::Dispatcher>(std::move(all), clock_);
+  intake_ = std::make_unique<Intake>(*dispatcher_, *journal_);
+}
+
+Status Engine::recover() {
+  std::vector<stream::Shard*> shards;
+  for (const auto& shard : shards_) shards.push_back(shard.get());
+  auto restored = restore_streams(*database_, shards);
+  if (!restored.ok()) return restored.error();
+  restored_ = restored.value();
+  checkpointer_ = std::make_unique<Checkpointer>(shards, *alert_writer_, *journal_,
+                                                 config_.checkpoint_interval);
+  for (stream::Shard* shard : shards) shard->start();
+  auto replayed = replay_journal(*journal_, restored_.first, *dispatcher_, shards);
+  if (!replayed.ok()) return replayed.error();
+  replayed_ = replayed.value();
+  const auto closed = close_lost_alerts(*database_, shards);
+  if (!closed.ok()) return closed.error();
+  log::info("streams go on where they were",
+            {{"streams", std::to_string(restored_.streams)},
+             {"learn_anew", std::to_string(restored_.anew)},
+             {"damaged", std::to_string(restored_.damaged)},
+             {"replayed_batches", std::to_string(replayed_.records)},
+             {"replayed_samples", std::to_string(replayed_.samples)},
+             {"position", std::to_string(journal_->figures().position)}});
+  if (restored_.too_many > 0) {
+    log::warn("kept streams are more than stream.max_streams",
+              {{"left_out", std::to_string(restored_.too_many)}});
+  }
+  if (closed.value() > 0) {
+    log::warn("alerts that were open and whose streams are lost were resolved",
+              {{"alerts", std::to_string(closed.value())}, {"reason", "restart"}});
+  }
+  journal_->start(restored_.last);
+  checkpointer_->start();
+  return Done{};
 }
 
 Status Engine::start() {
@@ -177,6 +220,7 @@ Status Engine::start() {
   metrics_.set_ready(false);
   Status status = check_exposure(config_);
   if (status.ok()) status = open_database();
+  if (status.ok()) status = open_journal();
   if (status.ok()) status = start_server();
   if (!status.ok()) return status;
   auto domains = make_domains(config_);
@@ -191,7 +235,8 @@ Status Engine::start() {
                                {"window", std::to_string(info.window_samples)},
                                {"hop", std::to_string(info.hop_samples)}});
   }
-  start_shards();
+  make_shards();
+  if (status = recover(); !status.ok()) return status;
   metrics_.reloaded(true, clock_.now());
   metrics_.set_ready(true);
   ready_ = true;
@@ -229,7 +274,7 @@ Status Engine::reload(const Config& config) {
 }
 
 void Engine::stop() {
-  ready_ = false;
+  const bool was_ready = ready_.exchange(false);
   metrics_.set_ready(false);
   const auto end = clock_.elapsed() + config_.drain_timeout;
   const auto left = [&] {
@@ -238,6 +283,7 @@ void Engine::stop() {
   };
   // In the order of the way of a sample: each part is emptied by the next.
   if (server_ != nullptr) server_->stop(left() / 2);
+  if (journal_ != nullptr) journal_->stop();
   // A quarter of what is left is for writing what the shards find to the end of their part.
   const auto shards_end = clock_.elapsed() + left() * 3 / 4;
   bool drained = true;
@@ -247,8 +293,13 @@ void Engine::stop() {
   }
   // A shard may be waiting for room among the alerts: it would for ever if the database is stuck.
   if (!drained) alert_writer_->close();
+  if (checkpointer_ != nullptr) checkpointer_->stop();
   std::size_t undone = 0;
   for (const auto& shard : shards_) undone += shard->stop();
+  // So that the next start has nothing to score again.
+  if (drained && was_ready && !checkpointer_->finish(left() / 2)) {
+    log::warn("no time for a last checkpoint: the next start will score some samples again");
+  }
   std::size_t unwritten = 0;
   if (alert_writer_ != nullptr) unwritten = alert_writer_->stop(left());
   if (undone > 0 || unwritten > 0) {
@@ -256,7 +307,10 @@ void Engine::stop() {
                                                {"alerts_left", std::to_string(unwritten)}});
   }
   server_.reset();
+  checkpointer_.reset();
   intake_.reset();
+  dispatcher_.reset();
+  journal_.reset();
   shards_.clear();
   alert_writer_.reset();
   database_.reset();
@@ -282,11 +336,12 @@ void Engine::prune_alerts() {
 
 std::string Engine::scrape() {
   const bool ready = ready_;
-  metrics_.set_ready(ready && alert_writer_->keeps_up());
+  metrics_.set_ready(ready && alert_writer_->keeps_up() && !journal_->trouble());
   std::vector<MetricFamily> families = registry_->Collect();
   if (ready) {
     add_shard_metrics(families);
     add_store_metrics(families);
+    add_recovery_metrics(families);
   }
   for (MetricFamily& process : collect_process_metrics()) families.push_back(std::move(process));
   return prometheus::TextSerializer().Serialize(families);
@@ -305,6 +360,56 @@ void Engine::add_store_metrics(std::vector<MetricFamily>& families) const {
       static_cast<double>(alert_writer_->queued()));
   add("anomalyd_store_queue_capacity", "Most alert changes that may wait.", MetricType::Gauge,
       static_cast<double>(alert_writer_->capacity()));
+}
+
+void Engine::add_recovery_metrics(std::vector<MetricFamily>& families) const {
+  const store::JournalFigures figures = journal_->figures();
+  const auto add = [&](const char* name, const char* help, MetricType type, double value) {
+    families.push_back(family(name, help, type));
+    add_value(families.back(), {}, value);
+  };
+  const auto counter = [&](const char* name, const char* help, auto value) {
+    add(name, help, MetricType::Counter, static_cast<double>(value));
+  };
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    add(name, help, MetricType::Gauge, static_cast<double>(value));
+  };
+  counter("anomalyd_journal_records_total", "Batches that the journal has kept.", figures.records);
+  counter("anomalyd_journal_commits_total", "Groups in which they were written.", figures.commits);
+  counter("anomalyd_journal_commit_seconds_total", "Time spent on writing and syncing them.",
+          figures.commit_seconds);
+  counter("anomalyd_journal_failures_total", "Writes and syncs that the disk refused.",
+          figures.failures);
+  counter("anomalyd_journal_damaged_total",
+          "Places in the journal that could not be read at the start.",
+          figures.damage.damaged + replayed_.unreadable);
+  counter("anomalyd_journal_missing_records_total",
+          "Batches that should have been in the journal at the start.", figures.damage.missing);
+  counter("anomalyd_journal_torn_bytes_total", "Bytes that a crash had left half written.",
+          figures.damage.torn_bytes);
+  gauge("anomalyd_journal_failing", "Whether the journal takes nothing now.",
+        journal_->trouble() ? 1 : 0);
+  gauge("anomalyd_journal_position", "Position of the last batch that was kept.", figures.position);
+  gauge("anomalyd_journal_bytes", "Bytes of all segments.", figures.bytes);
+  gauge("anomalyd_journal_capacity_bytes", "Most bytes that they may have.", figures.max_bytes);
+  gauge("anomalyd_journal_segments", "Segment files.", figures.segments);
+  gauge("anomalyd_journal_queue_bytes", "Bytes of batches that wait to be written.",
+        figures.queued_bytes);
+  gauge("anomalyd_journal_queue_capacity_bytes", "Most bytes that may wait.",
+        figures.queue_capacity);
+  counter("anomalyd_journal_replayed_samples_total", "Samples scored again at the start.",
+          replayed_.samples);
+  counter("anomalyd_checkpoint_rounds_total", "Checkpoints of all shards.",
+          checkpointer_->rounds());
+  counter("anomalyd_checkpoint_streams_total", "States of streams that they wrote.",
+          checkpointer_->streams());
+  counter("anomalyd_checkpoint_bytes_total", "Bytes of those.", checkpointer_->bytes());
+  gauge("anomalyd_checkpoint_duration_seconds", "How long the last one took.",
+        checkpointer_->last_seconds());
+  gauge("anomalyd_checkpoint_position", "Position up to which all shards are written.",
+        checkpointer_->position());
+  counter("anomalyd_checkpoint_damaged_total",
+          "States of streams that could not be read at the start.", restored_.damaged);
 }
 
 void Engine::add_shard_metrics(std::vector<MetricFamily>& families) {

@@ -15,14 +15,19 @@
 #include <prometheus/registry.h>
 
 #include "app/alert_writer.h"
+#include "app/checkpointer.h"
 #include "app/config.h"
+#include "app/intake.h"
 #include "app/metrics.h"
+#include "app/recovery.h"
 #include "app/stream_quota.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "http/server.h"
 #include "store/database.h"
-#include "stream/intake.h"
+#include "store/file_system.h"
+#include "store/journal.h"
+#include "stream/dispatcher.h"
 #include "stream/shard.h"
 
 namespace anomalyd::app {
@@ -33,8 +38,9 @@ namespace anomalyd::app {
 /// Threads   make(), start(), reload() and stop() from one thread; the rest from any.
 class Engine {
  public:
-  /// Takes a checked config. Nothing is opened yet.
-  static std::unique_ptr<Engine> make(Config config, const Clock& clock);
+  /// Takes a checked config. Nothing is opened yet. `files` is the disk of the journal.
+  static std::unique_ptr<Engine> make(Config config, const Clock& clock,
+                                      store::FileSystem& files = store::real_file_system());
   ~Engine();
 
   /// Reads tokens and certificates, opens the database and the server (which says 503 until all is
@@ -67,7 +73,8 @@ class Engine {
   Metrics& metrics() { return metrics_; }
   store::Database& database() { return *database_; }
   const AlertWriter& alert_writer() const { return *alert_writer_; }
-  stream::Intake& intake() { return *intake_; }
+  Intake& intake() { return *intake_; }
+  store::Journal& journal() { return *journal_; }
   StreamQuota& stream_quota() { return stream_quota_; }
   TimeNs started_at() const { return started_at_; }
   std::shared_ptr<const stream::DomainSet> domains() const;
@@ -96,17 +103,21 @@ class Engine {
 
  private:
   class ShardObserver;
-  Engine(Config config, const Clock& clock);
+  Engine(Config config, const Clock& clock, store::FileSystem& files);
   Status open_database();
+  Status open_journal();
   Status start_server();
   void use_tokens(std::shared_ptr<const http::TokenSet> tokens);
   void use_tls(std::shared_ptr<const http::TlsContext> tls);
-  void start_shards();
+  void make_shards();
+  Status recover();
   void add_shard_metrics(std::vector<prometheus::MetricFamily>& families);
   void add_store_metrics(std::vector<prometheus::MetricFamily>& families) const;
+  void add_recovery_metrics(std::vector<prometheus::MetricFamily>& families) const;
 
   Config config_;
   const Clock& clock_;
+  store::FileSystem& files_;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   Metrics metrics_{*registry_};
   std::unique_ptr<store::Database> database_;
@@ -115,7 +126,12 @@ class Engine {
   std::shared_ptr<const stream::DomainSet> domains_;
   std::vector<std::unique_ptr<ShardObserver>> observers_;
   std::vector<std::unique_ptr<stream::Shard>> shards_;
-  std::unique_ptr<stream::Intake> intake_;
+  std::unique_ptr<stream::Dispatcher> dispatcher_;
+  std::unique_ptr<store::Journal> journal_;
+  std::unique_ptr<Intake> intake_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  Restored restored_;
+  Replayed replayed_;
   StreamQuota stream_quota_;
   http::Access access_;
   std::unique_ptr<http::Server> server_;

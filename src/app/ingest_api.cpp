@@ -1,10 +1,13 @@
 #include "app/ingest_api.h"
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "app/engine.h"
+#include "app/intake.h"
 #include "app/stream_quota.h"
 #include "app/version.h"
 #include "base/log.h"
@@ -58,62 +61,116 @@ void tell_denied(Engine& engine, const StreamQuota::Refused& held) {
   }
 }
 
-/// Hands the good samples to the shards, but for those that the sender's token may not bring, which
-/// count in `decoded.denied`. Nothing when they are accepted: a batch that is not has used up
-/// nothing of the token's quota.
-std::optional<Response> hand_over(Engine& engine, const Metrics::Protocol& protocol,
-                                  const Request& request, ingest::Decoded& decoded) {
+/// What became of a request, from decoding to the answer.
+struct Work {
+  ingest::Decoded decoded;
+  std::size_t samples = 0;  ///< that were accepted
+  std::shared_ptr<const http::Token> token;
   StreamQuota::Refused held;
-  if (request.token != nullptr) held = engine.stream_quota().hold(*request.token, decoded.batch);
-  const std::size_t samples = decoded.batch.samples();
-  if (samples > 0) {
-    const auto accepted = engine.intake().accept(std::move(decoded.batch));
-    if (request.token != nullptr) {
-      engine.stream_quota().settle(*request.token, held, accepted.ok());
-    }
-    if (!accepted.ok()) {
+  std::optional<Intake::Refused> refused;
+};
+/// The answer to a request of which all or a part was accepted.
+using Say = std::function<Response(const Work& work)>;
+
+Response refuse(Engine& engine, const Intake::Refused& refused) {
+  using Why = Intake::Refused::Why;
+  switch (refused.why) {
+    case Why::kQueueFull:
       engine.metrics().count_refused(Refusal::kQueueFull);
-      return retry_later(accepted.error().message);
+      return retry_later(refused.message);
+    case Why::kDiskFull: {
+      engine.metrics().count_refused(Refusal::kDiskFull);
+      Response response = problem(507, refused.message);
+      response.headers.push_back({"Retry-After", "10"});
+      return response;
     }
-    protocol.samples->Increment(static_cast<double>(samples));
+    case Why::kJournal:
+      engine.metrics().count_refused(Refusal::kJournal);
+      return retry_later(refused.message);
+    case Why::kTooLarge:
+      engine.metrics().count_refused(Refusal::kTooLarge);
+      return problem(413, refused.message);
   }
-  if (held.samples() > 0) tell_denied(engine, held);
-  decoded.denied = held.samples();
-  decoded.denied_message = std::move(held.message);
   return {};
 }
 
-/// Counts what was refused and hands what was good to the shards. Nothing when that is accepted,
-/// else the answer that the sender gets instead.
-std::optional<Response> accept(Engine& engine, const Metrics::Protocol& protocol,
-                               const Request& request, ingest::Decoded& decoded) {
+void count_rejected(const Metrics::Protocol& protocol, const ingest::Decoded& decoded) {
+  if (decoded.skipped_fields > 0) {
+    protocol.skipped_fields->Increment(static_cast<double>(decoded.skipped_fields));
+  }
+  if (decoded.rejected == 0) return;
+  for (std::size_t i = 0; i < protocol.rejected.size(); ++i) {
+    if (decoded.rejected_by_reason[i] == 0) continue;
+    protocol.rejected[i]->Increment(static_cast<double>(decoded.rejected_by_reason[i]));
+  }
+  static log::Throttle throttle;
+  unsigned suppressed = 0;
+  if (throttle.allow(suppressed)) {
+    const ingest::Reject& first = decoded.rejects.front();
+    log::warn("samples refused", {{"refused", std::to_string(decoded.rejected)},
+                                  {"line", std::to_string(first.line)},
+                                  {"reason", first.message},
+                                  {"suppressed", std::to_string(suppressed)}});
+  }
+}
+
+/// Counts what became of the request, and answers it. A batch that was not accepted has used up
+/// nothing of the token's quota.
+Response finish(Engine& engine, const Metrics::Protocol& protocol, Work& work, const Say& say) {
+  if (work.token != nullptr && work.samples > 0) {
+    engine.stream_quota().settle(*work.token, work.held, !work.refused);
+  }
+  if (work.refused) return refuse(engine, *work.refused);
+  protocol.samples->Increment(static_cast<double>(work.samples));
+  if (work.held.samples() > 0) tell_denied(engine, work.held);
+  work.decoded.denied = work.held.samples();
+  work.decoded.denied_message = std::move(work.held.message);
+  count_rejected(protocol, work.decoded);
+  return say(work);
+}
+
+/// Hands the good samples to the intake, but for those that the sender's token may not bring. The
+/// answer comes once they are in the journal.
+Response accept(Engine& engine, const Metrics::Protocol& protocol, const Request& request,
+                const std::shared_ptr<Work>& work, Say say) {
   protocol.requests->Increment();
-  if (decoded.over_max_rows) {
+  if (work->decoded.over_max_rows) {
     // Senders halve a batch that is too large and send it again: nothing of it may be kept.
     engine.metrics().count_refused(Refusal::kTooLarge);
     return problem(413, "more than " + std::to_string(engine.config().ingest.max_rows) +
                             " samples in one request (ingest.max_rows)");
   }
-  if (auto refused = hand_over(engine, protocol, request, decoded)) return refused;
-  if (decoded.skipped_fields > 0) {
-    protocol.skipped_fields->Increment(static_cast<double>(decoded.skipped_fields));
+  work->token = request.token;
+  SampleBatch& batch = work->decoded.batch;
+  if (work->token != nullptr) work->held = engine.stream_quota().hold(*work->token, batch);
+  work->samples = batch.samples();
+  if (work->samples == 0) return finish(engine, protocol, *work, say);
+  Response response;
+  response.later = std::make_shared<http::Later>();
+  response.later->start = [&engine, work](std::function<void()> done) {
+    engine.intake().accept(std::move(work->decoded.batch),
+                           [work, done = std::move(done)](std::optional<Intake::Refused> refused) {
+                             work->refused = std::move(refused);
+                             done();
+                           });
+  };
+  response.later->finish = [&engine, &protocol, work, say = std::move(say)] {
+    return finish(engine, protocol, *work, say);
+  };
+  return response;
+}
+
+Response say_json(const Work& work) {
+  const ingest::Decoded& decoded = work.decoded;
+  if (decoded.rejected + decoded.denied == 0) {
+    return http::json_response(200, "{\"accepted\":" + std::to_string(work.samples) + "}");
   }
-  if (decoded.rejected > 0) {
-    for (std::size_t i = 0; i < protocol.rejected.size(); ++i) {
-      if (decoded.rejected_by_reason[i] == 0) continue;
-      protocol.rejected[i]->Increment(static_cast<double>(decoded.rejected_by_reason[i]));
-    }
-    static log::Throttle throttle;
-    unsigned suppressed = 0;
-    if (throttle.allow(suppressed)) {
-      const ingest::Reject& first = decoded.rejects.front();
-      log::warn("samples refused", {{"refused", std::to_string(decoded.rejected)},
-                                    {"line", std::to_string(first.line)},
-                                    {"reason", first.message},
-                                    {"suppressed", std::to_string(suppressed)}});
-    }
+  std::string detail = std::to_string(decoded.rejected) + " refused, " +
+                       std::to_string(work.samples) + " samples accepted";
+  if (decoded.denied > 0) {
+    detail += "; " + decoded.denied_message + " (" + std::to_string(decoded.denied) + " samples)";
   }
-  return {};
+  return problem(400, detail, ingest::problem_errors(decoded));
 }
 
 Response post_samples(Engine& engine, Request& request) {
@@ -130,26 +187,14 @@ Response post_samples(Engine& engine, Request& request) {
                             request.content_type.substr(0, 64) + "'");
   }
   if (auto refused = unpack(engine, request)) return std::move(*refused);
-  ingest::Decoded decoded;
+  const auto work = std::make_shared<Work>();
   const TimeNs now = engine.clock().now();
   if (lines) {
-    ingest::decode_ndjson(request.body, now, engine.config().ingest, decoded);
+    ingest::decode_ndjson(request.body, now, engine.config().ingest, work->decoded);
   } else {
-    ingest::decode_json(request.body, now, engine.config().ingest, decoded);
+    ingest::decode_json(request.body, now, engine.config().ingest, work->decoded);
   }
-  std::size_t samples = decoded.batch.samples();
-  if (auto refused = accept(engine, engine.metrics().json(), request, decoded))
-    return std::move(*refused);
-  samples -= decoded.denied;
-  if (decoded.rejected + decoded.denied > 0) {
-    std::string detail = std::to_string(decoded.rejected) + " refused, " + std::to_string(samples) +
-                         " samples accepted";
-    if (decoded.denied > 0) {
-      detail += "; " + decoded.denied_message + " (" + std::to_string(decoded.denied) + " samples)";
-    }
-    return problem(400, detail, ingest::problem_errors(decoded));
-  }
-  return http::json_response(200, "{\"accepted\":" + std::to_string(samples) + "}");
+  return accept(engine, engine.metrics().json(), request, work, say_json);
 }
 
 /// What the two versions of InfluxDB's write API differ in.
@@ -193,18 +238,19 @@ Response write_lines(Engine& engine, const Dialect& dialect, Request& request) {
                             ", got '" + precision.substr(0, 32) + "'");
   }
   if (auto refused = unpack(engine, request)) return std::move(*refused);
-  ingest::Decoded decoded;
+  const auto work = std::make_shared<Work>();
   ingest::decode_line_protocol(request.body, *unit, engine.clock().now(), engine.config().ingest,
-                               decoded);
-  if (auto refused = accept(engine, engine.metrics().line_protocol(), request, decoded)) {
-    return std::move(*refused);
-  }
-  // Also for what a token may not bring: Telegraf drops what a 400 refuses, and with "partial
-  // write" in it says so, but sends what a 403 refuses again and again.
-  if (decoded.rejected + decoded.denied > 0) {
-    return http::json_response(400, dialect.partial_write(decoded));
-  }
-  return {204, "", "", {}};
+                               work->decoded);
+  return accept(engine, engine.metrics().line_protocol(), request, work,
+                [&dialect](const Work& done) -> Response {
+                  // Also for what a token may not bring: Telegraf drops what a 400 refuses, and
+                  // with "partial write" in it says so, but sends what a 403 refuses again and
+                  // again.
+                  if (done.decoded.rejected + done.decoded.denied > 0) {
+                    return http::json_response(400, dialect.partial_write(done.decoded));
+                  }
+                  return {204, "", "", {}};
+                });
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ Metrics::Metrics(Registry& registry)
                       .Help("Ingest requests refused whole, by reason.")
                       .Register(registry);
   constexpr std::array<const char*, static_cast<std::size_t>(Refusal::kRefusals)> kWhy{
-      "queue_full", "too_large", "encoding", "not_ready"};
+      "queue_full", "too_large", "encoding", "not_ready", "disk_full", "journal"};
   for (std::size_t i = 0; i < kWhy.size(); ++i) refused_[i] = &refused.Add({{"reason", kWhy[i]}});
 
   auto& denied = BuildCounter()

@@ -33,7 +33,15 @@ class Metrics {
   const Protocol& json() const { return json_; }
 
   /// Requests that were refused whole.
-  enum class Refusal : std::uint8_t { kQueueFull, kTooLarge, kEncoding, kNotReady, kRefusals };
+  enum class Refusal : std::uint8_t {
+    kQueueFull,
+    kTooLarge,
+    kEncoding,
+    kNotReady,
+    kDiskFull,
+    kJournal,
+    kRefusals
+  };
   void count_refused(Refusal why) const { refused_[static_cast<std::size_t>(why)]->Increment(); }
 
   /// Samples of streams that a token may not bring, or too many of them.

@@ -11,6 +11,13 @@ namespace anomalyd::app {
 
 void notify_ready() { sd_notify(0, "READY=1"); }
 
+void notify_starting(const std::string& status, std::chrono::seconds more) {
+  const std::chrono::microseconds extension = more;
+  sd_notify(
+      0,
+      ("STATUS=" + status + "\nEXTEND_TIMEOUT_USEC=" + std::to_string(extension.count())).c_str());
+}
+
 void notify_reloading() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -34,6 +34,35 @@ class BoundedQueue {
     return true;
   }
 
+  /// Takes room for an item that comes later, by the rules of try_push(). push_reserved() or
+  /// release() follows, with the same weight.
+  bool try_reserve(std::size_t weight = 1) {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || (weight_ > 0 && weight_ + weight > capacity_)) return false;
+    weight_ += weight;
+    return true;
+  }
+  void release(std::size_t weight = 1) {
+    {
+      const std::lock_guard lock(mutex_);
+      weight_ -= weight;
+    }
+    popped_.notify_all();
+  }
+  /// False, and the item is left as it was, only when closed; the room is given back then.
+  bool push_reserved(T&& item, std::size_t weight = 1) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_) {
+        weight_ -= weight;
+        return false;
+      }
+      items_.emplace_back(std::move(item), weight);
+    }
+    pushed_.notify_one();
+    return true;
+  }
+
   /// Puts the item before all that is not urgent, behind what is. It has no weight and is not
   /// held to the capacity, but to `most` urgent items at a time. False, and the item is left as it
   /// was, when there are as many, or when closed.
@@ -91,10 +120,6 @@ class BoundedQueue {
     popped_.notify_all();
   }
 
-  bool fits(std::size_t weight) const {
-    const std::lock_guard lock(mutex_);
-    return !closed_ && (weight_ == 0 || weight_ + weight <= capacity_);
-  }
   bool drained() const {
     const std::lock_guard lock(mutex_);
     return closed_ && urgent_.empty() && items_.empty();

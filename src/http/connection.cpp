@@ -344,6 +344,20 @@ Task<> Connection<Stream>::run_on_worker(const Handler& handler) {
 }
 
 template <class Stream>
+Task<> Connection<Stream>::wait_for_answer() {
+  const std::shared_ptr<Later> later = std::move(response_.later);
+  auto start = [this, &later](auto resume) {
+    auto kept = std::make_shared<decltype(resume)>(std::move(resume));
+    later->start([this, kept = std::move(kept), alive = net::make_work_guard(loop_.io)]() {
+      net::post(loop_.io.get_executor(), [kept] { (*kept)(); });
+    });
+  };
+  UseAwaitable token;
+  co_await net::async_initiate<UseAwaitable, void()>(start, token);
+  response_ = later->finish();
+}
+
+template <class Stream>
 Task<bool> Connection<Stream>::write(bool keep_alive) {
   shared_.metrics.of(match_.route).count(response_.status);
   head_.clear();
@@ -423,6 +437,7 @@ Task<> Connection<Stream>::handle() {
   request_.body.resize(request_.body.size() - kBodyPadding);
   if (match_.route->where == Where::kConnection) {
     response_ = match_.route->handler(request_);
+    if (response_.later != nullptr) co_await wait_for_answer();
   } else if (++shared_.waiting_requests > kMaxWaitingRequests) {
     --shared_.waiting_requests;
     say_busy("too many requests wait for a worker");

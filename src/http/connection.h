@@ -148,6 +148,7 @@ class Connection final : public AnyConnection {
   Task<Step> send_continue();
   Task<> handle();
   Task<> run_on_worker(const Handler& handler);
+  Task<> wait_for_answer();
   Task<bool> write(bool keep_alive);
   /// Tells the other side that nothing more comes, and reads on for a moment.
   Task<> linger();

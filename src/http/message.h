@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,11 +39,23 @@ struct Request {
 /// Bytes of capacity that the server keeps free behind a request's body: parsers may read them.
 inline constexpr std::size_t kBodyPadding = 64;
 
+struct Later;
+
 struct Response {
   int status = 200;
   std::string content_type;  ///< empty with an empty body
   std::string body;
-  std::vector<Parameter> headers;  ///< further ones: {"Retry-After", "1"}
+  std::vector<Parameter> headers;     ///< further ones: {"Retry-After", "1"}
+  std::shared_ptr<Later> later = {};  ///< set: this is not the answer yet, that gives it
+};
+
+/// An answer that waits for something else while the connection's thread serves others.
+struct Later {
+  /// Called once, on the connection's thread. Calls `done` once, from any thread, now or later.
+  std::function<void(std::function<void()> done)> start;
+  /// Called after that, on the connection's thread, also when nobody wants the answer any more.
+  /// What it gives is the answer: without another `later`.
+  std::function<Response()> finish;
 };
 
 Response json_response(int status, std::string body);

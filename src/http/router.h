@@ -14,7 +14,8 @@ namespace anomalyd::http {
 
 using Handler = std::function<Response(Request&)>;
 
-/// Where a handler runs: ingest on the connection's own thread, all that may wait on a worker.
+/// Where a handler runs: ingest on the connection's own thread, all that may wait on a worker. Only
+/// one on a connection may answer `later`.
 enum class Where { kConnection, kWorker };
 
 struct Route {

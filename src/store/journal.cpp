@@ -22,6 +22,10 @@ constexpr std::chrono::milliseconds kIdleTurn{500};
 
 }  // namespace
 
+std::string_view to_text(Sync sync) {
+  return sync == Sync::kAlways ? "always" : sync == Sync::kInterval ? "interval" : "never";
+}
+
 class Journal::Impl {
  public:
   Impl(FileSystem& files, JournalOptions options, const Clock& clock)

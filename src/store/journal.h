@@ -23,6 +23,8 @@ enum class Sync : std::uint8_t {
   kNever,     ///< once it is written: it outlives the process, not the machine
 };
 
+std::string_view to_text(Sync sync);  ///< "always", "interval", "never"
+
 struct JournalOptions {
   std::filesystem::path folder;
   Sync sync = Sync::kInterval;

@@ -92,7 +92,9 @@ Status SegmentFiles::cut_newest() {
 }
 
 Status SegmentFiles::replay(std::uint64_t after, const Journal::Visitor& visit) {
+  // Without a checkpoint nobody knows what came before the first segment.
   std::uint64_t expected = after + 1;
+  if (after == 0 && !segments_.empty()) expected = std::max(expected, segments_.front().first);
   for (std::size_t i = 0; i < segments_.size(); ++i) {
     const bool is_passed = i + 1 < segments_.size() && segments_[i + 1].first <= after + 1;
     if (is_passed) continue;

@@ -25,18 +25,28 @@ Shard::Shard(ShardStreams::Limits limits, ShardStreams::Share share,
 
 Shard::~Shard() { stop(); }
 
+ShardStreams& Shard::stopped_streams() {
+  ANOMALYD_CHECK(!thread_.joinable(), "a shard's streams are its thread's while that runs");
+  return streams_;
+}
+
 void Shard::start() {
   ANOMALYD_CHECK(!thread_.joinable(), "a shard is started once");
+  publish();
   thread_ = std::thread([this] { run(); });
 }
 
 bool Shard::offer(Delivery delivery) {
   const std::size_t weight = delivery.batch->samples();
-  return queue_.try_push(Item(std::move(delivery)), weight);
+  return queue_.push_reserved(Item(std::move(delivery)), weight);
 }
 
 bool Shard::ask(std::function<void(const ShardStreams&)> question) {
   return queue_.push_urgent(Item(Question(std::move(question))), kMostQuestions);
+}
+
+bool Shard::between(std::function<void(ShardStreams&)> task) {
+  return queue_.push_urgent(Item(Question(std::move(task))));
 }
 
 void Shard::apply(std::shared_ptr<const DomainSet> domains) {
@@ -61,13 +71,12 @@ void Shard::run() {
       continue;
     }
     const auto begin = clock_.elapsed();
-    streams_.process(*delivery.batch);
+    streams_.process(*delivery.batch, delivery.position);
     const auto end = clock_.elapsed();
     if (timers_.score_seconds != nullptr) timers_.score_seconds->Observe(seconds(end - begin));
     if (timers_.accepted_to_scored_seconds != nullptr) {
       timers_.accepted_to_scored_seconds->Observe(seconds(end - delivery.accepted));
     }
-    published_.position.store(delivery.position, std::memory_order_relaxed);
     publish();
   }
   ended_.store(true, std::memory_order_release);
@@ -75,6 +84,7 @@ void Shard::run() {
 
 void Shard::publish() {
   const auto set = [](auto& to, auto value) { to.store(value, std::memory_order_relaxed); };
+  set(published_.position, streams_.position());
   const DropCounts& drops = streams_.drops();
   set(published_.samples, streams_.samples());
   set(published_.no_domain, drops.no_domain);

@@ -48,8 +48,9 @@ struct ShardTimers {
 /// One thread that owns its streams: takes batches in the journal's order and answers questions
 /// between two of them, before any batch that waits.
 ///
-/// Threads   offer(), fits(), ask(), apply(), beat() and figures() from any thread; the rest from
-///           one.
+/// Threads   reserve(), release(), offer(), ask(), between(), apply(), beat() and figures() from
+/// any thread;
+///           the rest from one.
 class Shard {
  public:
   Shard(ShardStreams::Limits limits, ShardStreams::Share share,
@@ -57,13 +58,20 @@ class Shard {
         const Clock& clock, ShardTimers timers);
   ~Shard();
 
+  /// What it starts with, to be restored, and what it has ended with.
+  ShardStreams& stopped_streams();
   void start();
-  bool fits(std::size_t samples) const { return queue_.fits(samples); }
-  /// False when the queue has no room for it; then nothing happened.
+  /// Takes room in the queue for a batch of that many samples; offer() or release() follows. False
+  /// when there is none, or the shard is stopping.
+  bool reserve(std::size_t samples) { return queue_.try_reserve(samples); }
+  void release(std::size_t samples) { queue_.release(samples); }
+  /// Puts a batch in the room that was reserved for it. False when the shard is stopping.
   bool offer(Delivery delivery);
   /// Runs `question` on the shard's thread, after the batch under way. False when the shard is
   /// stopping, or so many questions wait already that it must be stuck.
   bool ask(std::function<void(const ShardStreams&)> question);
+  /// Runs `task` on the shard's thread, after the batch under way. False when it is stopping.
+  bool between(std::function<void(ShardStreams&)> task);
   /// Swaps the domains, after the batch under way.
   void apply(std::shared_ptr<const DomainSet> domains);
   /// A sign of life, for an observer that waits on the shard's thread for good reason.

@@ -83,26 +83,36 @@ class Daemon:
         self.store = self.folder / "store"
         self.log = self.folder / "log"
         self._connection = None
-        arguments = [ANOMALYD, "--listen", "127.0.0.1:0"]
+        self._arguments = arguments = [ANOMALYD, "--listen", "127.0.0.1:0"]
         if config is not None:  # else on the defaults, as with no config file at all
             self.write_config(config)
             arguments += ["--config", str(self.config)]
         own = {name: value for name, value in os.environ.items()
                if name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
                                "STATE_DIRECTORY", "XDG_STATE_HOME")}
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**own, "HOME": str(self.folder), **(environment or {})})
+        self._environment = {**own, "HOME": str(self.folder), **(environment or {})}
         try:
-            self.port = int(await_that("the daemon says that it is ready", self._ready).group(1))
+            self.start()
         except BaseException:
             self.process.kill()
             self.process.wait()
             print(self.log_text(), file=sys.stderr)
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+
+    def start(self):
+        """Once more, after it has ended: on the same folder, at another port."""
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(self._arguments, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=self._environment)
+        self.port = int(await_that("the daemon says that it is ready", self._ready).group(1))
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    def kill(self):
+        """As a crash does: at once, with nothing written first."""
+        self.process.kill()
+        self.process.wait()
+        self.disconnect()
 
     def write_config(self, config):
         self.config.write_text(f'[store]\ndirectory = "{self.store}"\n{config}')

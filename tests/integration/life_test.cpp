@@ -1,3 +1,5 @@
+#include <sqlite3.h>
+
 #include <fstream>
 
 #include "running_engine.h"
@@ -125,10 +127,11 @@ TEST_CASE("The lag is that of the shard furthest behind, and no future makes it 
   CHECK(testing::await([&] { return daemon.metric("anomalyd_stream_lag_seconds") >= 3600; }));
 }
 
-TEST_CASE("stop() scores and writes what was acknowledged, within its bound; a restart resolves it",
+TEST_CASE("stop() scores and writes what was acknowledged, within its bound; a restart goes on",
           "[integration][life][stop]") {
   const TempDir dir;
   const Config config = make_config(dir, "[daemon]\ndrain_timeout = \"20s\"\n");
+  long sent = 0;
   {
     RunningEngine daemon(config);
     Machine machine("s");
@@ -136,6 +139,7 @@ TEST_CASE("stop() scores and writes what was acknowledged, within its bound; a r
     daemon.write(machine.lines(kLearnSamples));
     for (int i = 0; i < 20; ++i) daemon.write(machine.lines(500));
     daemon.write(machine.lines(160, 5));
+    sent = machine.sent();
     const auto begun = std::chrono::steady_clock::now();
     daemon.engine().stop();
     CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(25));
@@ -149,13 +153,30 @@ TEST_CASE("stop() scores and writes what was acknowledged, within its bound; a r
     CHECK(page.alerts[0].state == alert::AlertState::kFiring);
     id = page.alerts[0].id;
   }
-  RunningEngine again(config);
-  const json alert = again.get_json("/api/v1/alerts/" + id);
+  {
+    // Nothing is learned anew and nothing scored again: the alert still fires.
+    RunningEngine again(config);
+    CHECK(again.get_json("/api/v1/alerts/" + id).at("state") == "firing");
+    CHECK(again.received("s") == sent);
+    CHECK(again.state_of("s") == "anomalous");
+    CHECK(again.metric("anomalyd_journal_replayed_samples_total") == 0);
+  }
+  // The streams are lost: so is what the alert belonged to.
+  std::filesystem::remove_all(dir.path() / "journal");
+  {
+    sqlite3* database = nullptr;
+    REQUIRE(sqlite3_open((dir.path() / "anomalyd.db").c_str(), &database) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(database, "DELETE FROM stream_checkpoint; DELETE FROM shard_checkpoint",
+                         nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(database);
+  }
+  RunningEngine lost(config);
+  const json alert = lost.get_json("/api/v1/alerts/" + id);
   CHECK(alert.at("state") == "resolved");
   CHECK(alert.at("end_reason") == "restart");
   CHECK(alert.at("resolved_at") == alert.at("end"));
-  CHECK(again.get_json("/api/v1/alerts?state=firing").at("alerts").empty());
-  CHECK(again.received("s") == -1);
+  CHECK(lost.get_json("/api/v1/alerts?state=firing").at("alerts").empty());
+  CHECK(lost.received("s") == -1);
 }
 
 }  // namespace

@@ -101,6 +101,10 @@ void check_equal(const Config& a, const Config& b) {
   CHECK(a.models_directory == b.models_directory);
   CHECK(a.store_directory == b.store_directory);
   CHECK(a.alert_retention == b.alert_retention);
+  CHECK(a.sync == b.sync);
+  CHECK(a.journal_max_bytes == b.journal_max_bytes);
+  CHECK(a.journal_retention == b.journal_retention);
+  CHECK(a.checkpoint_interval == b.checkpoint_interval);
   CHECK(a.drain_timeout == b.drain_timeout);
   CHECK(a.log_level == b.log_level);
   CHECK(a.log_format == b.log_format);
@@ -144,6 +148,10 @@ directory = "m \"o\\d"
 [store]
 directory = "/s\u00e4"
 alert_retention = "1h"
+sync = "always"
+journal_max_bytes = 16777216
+journal_retention = "1d"
+checkpoint_interval = "250ms"
 [daemon]
 drain_timeout = "1500ms"
 [log]
@@ -209,6 +217,10 @@ TEST_CASE("Every key is read", "[app][config]") {
   CHECK(config.models_directory == "m \"o\\d");
   CHECK(config.store_directory == "/s\xc3\xa4");
   CHECK(config.alert_retention == std::chrono::hours(1));
+  CHECK(config.sync == store::Sync::kAlways);
+  CHECK(config.journal_max_bytes == 16U << 20U);
+  CHECK(config.journal_retention == std::chrono::hours(24));
+  CHECK(config.checkpoint_interval == std::chrono::milliseconds(250));
   CHECK(config.drain_timeout == std::chrono::milliseconds(1500));
   CHECK(config.log_level == log::Level::kDebug);
   CHECK(config.log_format == log::Format::kJson);
@@ -522,7 +534,7 @@ TEST_CASE("The documented config has every key, and its comments are true",
           "[app][config][files]") {
   const std::string documented = read_file(kSource / "configs/anomalyd.toml");
   const std::set<std::string> keys = keys_in(print_config(default_config()));
-  CHECK(keys.size() == 53);
+  CHECK(keys.size() == 57);
   CHECK(keys_in(documented) == keys);
   // What is commented out is good when it is not.
   const std::regex comment(R"(\n# ([a-z_]+ = ))");

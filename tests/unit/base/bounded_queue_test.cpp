@@ -59,9 +59,28 @@ TEST_CASE("A push that waits ends with room, its time-out or the queue's end", "
 TEST_CASE("BoundedQueue lets an item heavier than itself pass when empty", "[base][queue]") {
   BoundedQueue<int> queue(10);
   CHECK(queue.try_push(1, 100));
-  CHECK_FALSE(queue.fits(1));
+  CHECK_FALSE(queue.try_reserve(1));
   CHECK(queue.pop(0s).has_value());
-  CHECK(queue.fits(1));
+  CHECK(queue.try_reserve(1));
+}
+
+TEST_CASE("Room reserved in a BoundedQueue is nobody else's until it is used or given back",
+          "[base][queue]") {
+  BoundedQueue<int> queue(10);
+  CHECK(queue.try_reserve(6));
+  CHECK_FALSE(queue.try_push(1, 5));
+  CHECK_FALSE(queue.try_reserve(5));
+  CHECK(queue.size() == 6);
+  CHECK(queue.push_reserved(2, 6));
+  CHECK(queue.pop(0s) == 2);
+  CHECK(queue.size() == 0);
+  CHECK(queue.try_reserve(10));
+  queue.release(10);
+  CHECK(queue.try_reserve(10));
+  queue.close();
+  CHECK_FALSE(queue.push_reserved(3, 10));
+  CHECK(queue.size() == 0);
+  CHECK_FALSE(queue.try_reserve(1));
 }
 
 TEST_CASE("A closed BoundedQueue gives what it holds and takes no more", "[base][queue]") {

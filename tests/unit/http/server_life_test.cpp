@@ -1,8 +1,11 @@
 #include <atomic>
 #include <condition_variable>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "http/server.h"
 #include "support/catch.h"
@@ -170,6 +173,60 @@ TEST_CASE("A handler on a worker does not hold up the connections' thread", "[ht
   CHECK(client->send("POST", "/echo", "abc", "a/b").value().body == "abc");
   gate.open();
   CHECK(contains(waiting.read_response(), "\r\n\r\npassed"));
+}
+
+TEST_CASE("An answer that comes later holds up no other connection, and comes in turn",
+          "[http][server]") {
+  std::mutex mutex;
+  std::vector<std::function<void()>> waiting;
+  const auto count = [&] {
+    const std::lock_guard lock(mutex);
+    return waiting.size();
+  };
+  Router router = make_router();
+  router.add({"POST", "/later", Where::kConnection, [&](Request& request) {
+                Response response;
+                response.later = std::make_shared<Later>();
+                response.later->start = [&](std::function<void()> done) {
+                  const std::lock_guard lock(mutex);
+                  waiting.push_back(std::move(done));
+                };
+                response.later->finish = [body = request.body] { return text_response(body); };
+                return response;
+              }});
+  router.add({"POST", "/at-once", Where::kConnection, [](Request&) {
+                Response response;
+                response.later = std::make_shared<Later>();
+                response.later->start = [](const std::function<void()>& done) { done(); };
+                response.later->finish = [] { return text_response("at once"); };
+                return response;
+              }});
+  TestServer test({}, std::move(router));
+  std::vector<std::thread> senders;
+  std::atomic<int> right{0};
+  for (int i = 0; i < 8; ++i) {
+    senders.emplace_back([&, i] {
+      const auto client = test.client();
+      for (int k = 0; k < 3; ++k) {
+        const std::string body = std::to_string(i) + "." + std::to_string(k);
+        const auto answer = client->send("POST", "/later", body, "text/plain", {});
+        if (answer.ok() && answer.value().status == 200 && answer.value().body == body) ++right;
+      }
+    });
+  }
+  const auto end = SteadyClock::now() + 30s;
+  for (int round = 0; round < 3; ++round) {
+    while (count() < 8 && SteadyClock::now() < end) std::this_thread::sleep_for(1ms);
+    CHECK(test.client()->send("POST", "/at-once", {}, {}, {}).value().body == "at once");
+    std::vector<std::function<void()>> due;
+    {
+      const std::lock_guard lock(mutex);
+      due.swap(waiting);
+    }
+    for (const auto& done : due) done();
+  }
+  for (std::thread& sender : senders) sender.join();
+  CHECK(right == 24);
 }
 
 TEST_CASE("Only so many requests wait for a worker", "[http][server][limits]") {

@@ -3,7 +3,7 @@
 #include <array>
 #include <future>
 
-#include "stream/intake.h"
+#include "stream/dispatcher.h"
 #include "support/catch.h"
 #include "support/fake_detector.h"
 
@@ -42,6 +42,21 @@ SampleBatch batch_of(int samples, int& at) {
   return batch;
 }
 
+/// What is before the shards in the daemon, without a journal.
+class Intake {
+ public:
+  Intake(std::vector<Shard*> shards, const Clock& clock) : dispatcher_(std::move(shards), clock) {}
+  Result<std::uint64_t> accept(SampleBatch batch) {
+    if (Status room = dispatcher_.reserve(batch.samples()); !room.ok()) return room.error();
+    dispatcher_.dispatch(std::make_shared<const SampleBatch>(std::move(batch)), ++position_);
+    return position_;
+  }
+
+ private:
+  Dispatcher dispatcher_;
+  std::uint64_t position_ = 0;
+};
+
 TEST_CASE("What the intake accepts is scored, in order, by the time the shard has stopped",
           "[stream][shard][threads]") {
   Quiet quiet;
@@ -74,6 +89,26 @@ TEST_CASE("A full queue refuses the whole batch for every shard", "[stream][shar
   CHECK(refused.error().code == ErrorCode::kExhausted);
   CHECK(refused.error().message == "a shard's queue is full: 40 of 50 samples wait");
   CHECK(free.figures().queued_samples == 40);
+}
+
+TEST_CASE("Room that is reserved is not given twice, and comes back", "[stream][shard][overload]") {
+  Quiet quiet;
+  Shard shard({}, {}, domains(), quiet, 100, system_clock(), {});
+  Dispatcher dispatcher({&shard}, system_clock());
+  CHECK(dispatcher.reserve(60).ok());
+  CHECK_FALSE(dispatcher.reserve(60).ok());
+  CHECK(dispatcher.reserve(40).ok());
+  dispatcher.release(60);
+  CHECK(shard.figures().queued_samples == 40);
+  dispatcher.release(40);
+  CHECK(dispatcher.reserve(1000).ok());  // alone, one that is larger than all
+  int at = 0;
+  dispatcher.dispatch(std::make_shared<const SampleBatch>(batch_of(1000, at)), 1);
+  shard.start();
+  CHECK(shard.drain(10s));
+  CHECK(shard.stop() == 0);
+  CHECK(shard.figures().samples == 1000);
+  CHECK(shard.figures().queued_samples == 0);
 }
 
 TEST_CASE("A question is answered before the batches that wait", "[stream][shard][threads]") {
