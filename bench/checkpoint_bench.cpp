@@ -161,6 +161,13 @@ int main(int argc, char* argv[]) {
     std::vector<store::Change> changes;
     changes.emplace_back(std::move(checkpoint));
     for (double* seconds : {&write_seconds, &again_seconds}) {
+      // SQLite leaves a page alone that would be written as it is: of a live stream none is.
+      for (store::StreamCheckpoint& stream :
+           std::get<store::ShardCheckpoint>(changes.front()).streams) {
+        for (std::size_t at = 0; at < stream.state.size(); at += 256) {
+          stream.state[at] ^= std::byte{1};
+        }
+      }
       const double begin = wall_seconds();
       const Status written = database.value()->write(changes);
       if (!written.ok()) fail(written.error().message);

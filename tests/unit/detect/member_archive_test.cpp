@@ -1,7 +1,9 @@
+#include <array>
 #include <cstring>
 #include <random>
 
 #include "detect/members/stream_member.h"
+#include "detect/portfolio_set.h"
 #include "nn/random.h"
 #include "support/catch.h"
 
@@ -121,6 +123,56 @@ TEST_CASE("Every member that is read back goes on to the last bit", "[detect][me
       CHECK(finite > 50);
     }
   }
+}
+
+TEST_CASE("A set that is read back goes on, through what lasts longer than its span",
+          "[detect][members][archive]") {
+  StreamTraits traits = traits_of(2);
+  traits.samples = 256;
+  const Preset preset = make_preset("tiny").value();
+  MemberSet whole(preset, traits);
+  auto again = std::make_unique<MemberSet>(preset, traits);
+  const auto bytes_of_set = [](MemberSet& set) {
+    Archive archive;
+    set.archive(archive);
+    return archive.take();
+  };
+  // The tails need a range before anything can be odd.
+  const std::vector<float> usual{0.1F, 0.2F, 0.5F, 1, 2};
+  for (MemberSet* set : {&whole, again.get()}) {
+    for (MemberSet::Slot& slot : set->slots()) {
+      slot.moving.set_range(usual);
+      slot.steady.set_range(usual);
+    }
+  }
+  std::mt19937_64 bits(2);
+  std::array<float, 2> sample{};
+  std::size_t most_held = 0;
+  for (int t = 0; t < 2400; ++t) {
+    if (t % 97 == 96) {
+      const std::vector<std::byte> bytes = bytes_of_set(*again);
+      again = std::make_unique<MemberSet>(preset, traits);
+      Archive archive(bytes);
+      again->archive(archive);
+      REQUIRE(archive.finish().ok());
+      REQUIRE(bytes_of_set(*again) == bytes);
+    }
+    // From 1200 on it is another: odd for a while, then how the stream is now.
+    const double level = t < 1200 ? 0 : 3;
+    for (float& value : sample) {
+      value = static_cast<float>(level + (t < 1200 ? 1 : 2) * nn::unit_uniform(bits));
+    }
+    const float expected = whole.follow(sample);
+    const float found = again->follow(sample);
+    REQUIRE((found == expected || (std::isnan(found) && std::isnan(expected))));
+    REQUIRE(whole.steady_score() == again->steady_score());
+    if (t % kHop != kHop - 1) continue;
+    whole.learn();
+    again->learn();
+    for (const MemberSet::Slot& slot : whole.slots()) most_held = std::max(most_held, slot.held);
+  }
+  CHECK(most_held > traits.samples);
+  CHECK(bytes_of_set(whole) == bytes_of_set(*again));
 }
 
 TEST_CASE("Every member is an error or can be used, whatever it is read from",
