@@ -409,11 +409,11 @@ Response get_status(Engine& engine, Request& request) {
     states[std::string(to_string(static_cast<stream::State>(i)))] = census.by_state[i];
   }
   const AlertWriter& writer = engine.alert_writer();
-  const TimeNs uptime_ms = (engine.clock().now() - engine.started_at()) / 1'000'000;
+  const auto uptime = std::chrono::duration_cast<std::chrono::milliseconds>(engine.uptime());
   return ok({{"version", kVersion},
              {"revision", kRevision},
              {"started_at", to_rfc3339(engine.started_at())},
-             {"uptime_seconds", static_cast<double>(uptime_ms) / 1000},
+             {"uptime_seconds", static_cast<double>(uptime.count()) / 1000},
              {"ready", engine.ready()},
              {"streams", std::move(states)},
              {"alerts", {{"pending", census.pending}, {"firing", census.firing}}},

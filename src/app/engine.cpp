@@ -19,7 +19,7 @@ namespace anomalyd::app {
 namespace {
 
 constexpr std::size_t kAlertQueue = 10'000;
-constexpr TimeNs kPruneEvery = 3600 * kNsPerSecond;
+constexpr std::chrono::hours kPruneEvery{1};
 
 using prometheus::MetricFamily;
 using prometheus::MetricType;
@@ -217,6 +217,7 @@ Status Engine::recover() {
 
 Status Engine::start() {
   started_at_ = clock_.now();
+  started_elapsed_ = clock_.elapsed();
   metrics_.set_ready(false);
   Status status = check_exposure(config_);
   if (status.ok()) status = open_database();
@@ -328,10 +329,15 @@ bool Engine::progressed() {
 }
 
 void Engine::prune_alerts() {
-  const TimeNs now = clock_.now();
+  const std::chrono::nanoseconds now = clock_.elapsed();
   if (now < next_prune_ || alert_writer_ == nullptr) return;
+  // A clock that was set ahead makes no alert old: it is the sensors' times that count, too. Before
+  // the first sample nothing is deleted.
+  TimeNs newest = 0;
+  for (const auto& shard : shards_) newest = std::max(newest, shard->figures().newest);
+  if (newest == 0) return;
   next_prune_ = now + kPruneEvery;
-  alert_writer_->prune(now - config_.alert_retention.count());
+  alert_writer_->prune(std::min(newest, clock_.now()) - config_.alert_retention.count());
 }
 
 std::string Engine::scrape() {

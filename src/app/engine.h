@@ -77,6 +77,7 @@ class Engine {
   store::Journal& journal() { return *journal_; }
   StreamQuota& stream_quota() { return stream_quota_; }
   TimeNs started_at() const { return started_at_; }
+  std::chrono::nanoseconds uptime() const { return clock_.elapsed() - started_elapsed_; }
   std::shared_ptr<const stream::DomainSet> domains() const;
   std::size_t shards() const { return shards_.size(); }
   stream::ShardFigures shard_figures(std::size_t shard) const { return shards_[shard]->figures(); }
@@ -137,8 +138,9 @@ class Engine {
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> ready_{false};
   TimeNs started_at_ = 0;
+  std::chrono::nanoseconds started_elapsed_{0};
   std::vector<std::uint64_t> heartbeats_;
-  TimeNs next_prune_ = 0;
+  std::chrono::nanoseconds next_prune_{0};
 };
 
 }  // namespace anomalyd::app

@@ -74,9 +74,10 @@ bool await(const Done& done, std::chrono::seconds bound = std::chrono::seconds(3
 /// A started engine on a free port, with a client of it.
 class RunningEngine {
  public:
-  explicit RunningEngine(Config config, store::FileSystem& files = store::real_file_system()) {
+  explicit RunningEngine(Config config, store::FileSystem& files = store::real_file_system(),
+                         const Clock& clock = system_clock()) {
     log::configure(log::Level::kFatal, log::Format::kLogfmt, false);
-    engine_ = Engine::make(std::move(config), system_clock(), files);
+    engine_ = Engine::make(std::move(config), clock, files);
     const Status started = engine_->start();
     if (!started.ok()) FAIL(started.error().message);
     client_ = http::Client::make("http://127.0.0.1:" + std::to_string(engine_->port()),
