@@ -46,6 +46,14 @@ void Checkpointer::start() {
   thread_ = std::thread([this] { run(); });
 }
 
+void Checkpointer::request() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_requested_ = true;
+  }
+  wake_.notify_one();
+}
+
 void Checkpointer::stop() {
   {
     const std::lock_guard lock(mutex_);
@@ -73,7 +81,9 @@ void Checkpointer::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, pause, [&] { return is_stopping_.load(); })) return;
+      wake_.wait_for(lock, pause, [&] { return is_stopping_ || is_requested_; });
+      if (is_stopping_) return;
+      is_requested_ = false;
     }
     const auto begin = SteadyClock::now();
     round(run_on);

@@ -28,7 +28,7 @@ namespace anomalyd::app {
 ///
 /// Made of shards that have been restored and do not run yet.
 ///
-/// Threads   start(), finish() and the destructor from one; figures from any.
+/// Threads   start(), finish() and the destructor from one; request() and figures from any.
 class Checkpointer {
  public:
   Checkpointer(std::vector<stream::Shard*> shards, AlertWriter& writer, store::Journal& journal,
@@ -38,6 +38,8 @@ class Checkpointer {
   /// From then on a round of all shards begins `interval` after the end of the one before, or four
   /// times what that took, if that is more: it never takes more than a fifth of the time.
   void start();
+  /// The next round begins at once: after a reload, before which nothing should be scored again.
+  void request();
   /// Ends the thread.
   void stop();
   /// One round of shards that have been stopped, for at most `bound`. False when it did not get
@@ -79,6 +81,7 @@ class Checkpointer {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<bool> is_stopping_{false};
+  bool is_requested_ = false;  ///< under mutex_
   std::atomic<std::uint64_t> rounds_{0};
   std::atomic<std::uint64_t> streams_{0};
   std::atomic<std::uint64_t> bytes_{0};

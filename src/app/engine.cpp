@@ -270,6 +270,9 @@ Status Engine::reload(const Config& config) {
     domains_ = std::move(domains).value();
   }
   for (const auto& shard : shards_) shard->apply(this->domains());
+  // The journal does not know of it: what a crash makes the next start score again is scored under
+  // the new domains, and should be no more than what came after.
+  checkpointer_->request();
   metrics_.reloaded(true, clock_.now());
   return Done{};
 }

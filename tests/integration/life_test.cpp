@@ -63,6 +63,18 @@ TEST_CASE("A good reload swaps detectors; streams whose domain stays go on",
   CHECK(daemon.get("/-/ready").status == 200);
 }
 
+TEST_CASE("After a reload the streams are saved at once", "[integration][life][reload]") {
+  const TempDir dir;
+  const Config config = make_config(dir, "checkpoint_interval = \"1h\"\n");
+  RunningEngine daemon(config);
+  Machine machine("s");
+  daemon.write(machine.lines(kLearnSamples));
+  REQUIRE(daemon.await_received("s", machine.sent()));
+  CHECK(daemon.metric("anomalyd_checkpoint_position") == 0);
+  REQUIRE(daemon.engine().reload(config).ok());
+  CHECK(testing::await([&] { return daemon.metric("anomalyd_checkpoint_position") == 1; }));
+}
+
 TEST_CASE("A bad reload is refused with the reason and changes nothing",
           "[integration][life][reload][errors]") {
   const TempDir dir;

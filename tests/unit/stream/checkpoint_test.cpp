@@ -431,7 +431,7 @@ TEST_CASE("Whatever is read back is an error or a state that can be used",
       const auto& [key, row] = *midst.kept.streams.begin();
       std::mt19937_64 bits(17);
       std::size_t used = 0;
-      for (int i = 0; i < 60; ++i) {
+      for (int i = 0; i < 30; ++i) {
         std::vector<std::byte> bytes = row.second;
         for (std::uint64_t n = 1 + bits() % 4; n > 0; --n) {
           // The front has the counts and places, and is a small part of the whole.
