@@ -38,6 +38,7 @@ Checkpointer::Checkpointer(std::vector<stream::Shard*> shards, AlertWriter& writ
     stream::ShardStreams& streams = shards_[i]->stopped_streams();
     written_[i] = {streams.position(), streams.save_counters()};
   }
+  position_ = least_written();
 }
 
 Checkpointer::~Checkpointer() { stop(); }
@@ -97,13 +98,17 @@ bool Checkpointer::round(const RunOn& run_on) {
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     if (!checkpoint(i, run_on)) return false;
   }
-  std::uint64_t least = written_.front().position;
-  for (const Row& row : written_) least = std::min(least, row.position);
-  position_ = least;
-  journal_.passed(least);
+  position_ = least_written();
+  journal_.passed(position_);
   last_seconds_ = std::chrono::duration<double>(SteadyClock::now() - begin).count();
   ++rounds_;
   return true;
+}
+
+std::uint64_t Checkpointer::least_written() const {
+  std::uint64_t least = written_.front().position;
+  for (const Row& row : written_) least = std::min(least, row.position);
+  return least;
 }
 
 bool Checkpointer::checkpoint(std::size_t shard, const RunOn& run_on) {

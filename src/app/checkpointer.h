@@ -65,6 +65,7 @@ class Checkpointer {
   void run();
   bool round(const RunOn& run_on);
   bool checkpoint(std::size_t shard, const RunOn& run_on);
+  std::uint64_t least_written() const;
   /// Hands it to the database's thread and waits until it is written.
   bool write(const store::ShardCheckpoint& slice);
   bool run_between(std::size_t shard, Task task);
