@@ -46,7 +46,7 @@ SampleBatch sample() {
   const float nan = std::nanf("0x1234");
   for (int i = 0; i < 100; ++i) {
     const float value = static_cast<float>(i);
-    batch.append("pump{site=\"a\"}", xyz, 1'700'000'000'000'000'000 + i * 10'000'000,
+    batch.append("pump{site=\"a\"}", xyz, 1'700'000'000'000'000'000 + i * 10'000'000LL,
                  std::vector<float>{value, -0.0F, i == 7 ? nan : 1.5F});
   }
   batch.append("valve", one, kMin, std::vector<float>{1});
@@ -86,7 +86,7 @@ TEST_CASE("An even series takes one byte a time stamp", "[store][journal]") {
   SampleBatch batch;
   const auto one = schema(batch, {"p"});
   for (int i = 0; i < 1000; ++i) {
-    batch.append("pump", one, 1'700'000'000'000'000'000 + i * 10'000'000, std::vector<float>{0});
+    batch.append("pump", one, 1'700'000'000'000'000'000 + i * 10'000'000LL, std::vector<float>{0});
   }
   CHECK(encoded(batch).size() < 5 * 1000 + 50);
 }
