@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <ostream>
 #include <thread>
 
@@ -94,23 +95,23 @@ Result<TrainingData> read_training_data(const std::vector<std::string>& files,
 
 struct Threshold {
   double fire_p = 0;
-  double score = 0;
+  double score = 0;  ///< NaN: each stream has its own
 };
 
-/// Where the domain's budget puts the threshold, by the calibration in the file that was written.
+/// Where the domain's budget puts the threshold, by the calibration in the file that was written,
+/// if it has one.
 Result<Threshold> threshold_of(const std::filesystem::path& path, const DomainConfig& domain,
                                const detect::DetectorInfo& info) {
   const auto file = nn::read_tensor_file(path);
   if (!file.ok()) return file.error();
-  const auto found = file.value().tensors.find("calibration");
-  if (found == file.value().tensors.end()) {
-    return Error{ErrorCode::kCorrupt, path.string() + ": it has no calibration"};
-  }
-  const auto calibration = detect::Calibration::from_floats(found->second.values);
-  if (!calibration.ok()) return calibration.error();
   Threshold threshold;
   threshold.fire_p = detect::fire_p_value(domain.false_alerts,
                                           static_cast<double>(info.hop_samples) / info.rate_hz);
+  threshold.score = std::numeric_limits<double>::quiet_NaN();
+  const auto found = file.value().tensors.find("calibration");
+  if (found == file.value().tensors.end()) return threshold;
+  const auto calibration = detect::Calibration::from_floats(found->second.values);
+  if (!calibration.ok()) return calibration.error();
   threshold.score = calibration.value().quantile(threshold.fire_p);
   return threshold;
 }
@@ -161,9 +162,11 @@ void print_training(const std::filesystem::path& path, const DomainConfig& domai
                            short_number(report.validation_loss, 5) + " after " +
                            std::to_string(report.epochs) + " epochs, " +
                            duration_text(report.seconds)});
-  table.add({"threshold", "score " + short_number(threshold.score, 5) + ", p " +
-                              short_number(threshold.fire_p, 3) + " for \"" +
-                              domain.false_alerts_text + "\""});
+  table.add(
+      {"threshold", (std::isnan(threshold.score) ? std::string("each stream's own score")
+                                                 : "score " + short_number(threshold.score, 5)) +
+                        ", p " + short_number(threshold.fire_p, 3) + " for \"" +
+                        domain.false_alerts_text + "\""});
   table.print(out);
 }
 

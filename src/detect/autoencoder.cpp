@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <string>
 
 #include "base/time.h"
 #include "base/worker_pool.h"
 #include "detect/member.h"
+#include "detect/workspaces.h"
 #include "nn/plan.h"
 #include "nn/random.h"
 #include "nn/reconstruction.h"
@@ -22,45 +22,6 @@ using nn::Matrix;
 constexpr std::size_t kSampleMultiple = 8;  // the strides, 4 and 2
 constexpr std::size_t kMinSamples = 16;
 constexpr double kSlope = 0.1;
-
-/// A compiled network's workspaces: as many as threads have scored at once.
-/// Threads   any.
-class Workspaces {
- public:
-  /// One that is nobody else's until it is destroyed.
-  class Lease {
-   public:
-    explicit Lease(const nn::Plan& plan, Workspaces& from) : from_(from), own_(from.take(plan)) {}
-    ~Lease() { from_.give(std::move(own_)); }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    nn::Plan::Workspace& get() { return own_; }
-
-   private:
-    Workspaces& from_;
-    nn::Plan::Workspace own_;
-  };
-
- private:
-  nn::Plan::Workspace take(const nn::Plan& plan) {
-    const std::lock_guard lock(mutex_);
-    if (free_.empty()) {
-      free_.reserve(++made_);  // so that give() never allocates
-      return plan.workspace();
-    }
-    nn::Plan::Workspace taken = std::move(free_.back());
-    free_.pop_back();
-    return taken;
-  }
-  void give(nn::Plan::Workspace&& workspace) {
-    const std::lock_guard lock(mutex_);
-    free_.push_back(std::move(workspace));
-  }
-
-  std::mutex mutex_;
-  std::vector<nn::Plan::Workspace> free_;
-  std::size_t made_ = 0;
-};
 
 /// Reconstruction error of normalised windows: score = each channel's mean squared error against
 /// its usual one (ResidualScale).

@@ -2,7 +2,9 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "detect/calibration.h"
 #include "detect/detector.h"
@@ -36,6 +38,11 @@ struct DetectorParts {
 
 /// Puts the parts together; info.version is computed from them when they are file-backed.
 std::shared_ptr<const Detector> compose(DetectorParts parts);
+
+/// The file of these settings, without a tensor; `architecture` is JSON, empty for none.
+nn::TensorFile settings_file(const DetectorInfo& info, const std::string& architecture);
+/// Of the windows that a detector is fitted on, for DetectorInfo::training_digest.
+std::string digest_of_windows(const std::vector<nn::Matrix<float>>& recordings);
 
 /// The detector file's content, and its version: 12 hex digits over tensors and settings.
 nn::TensorFile to_tensor_file(const DetectorParts& parts);

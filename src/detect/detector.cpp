@@ -301,6 +301,12 @@ Result<NormaliserKind> parse_normaliser(std::string_view text) {
                                             "\", known: domain, stream, window"};
 }
 
+Status check_ablation(std::string_view name) {
+  const Result<Preset> preset = make_preset(name);
+  if (!preset.ok()) return preset.error();
+  return Done{};
+}
+
 Result<std::shared_ptr<const Detector>> make_online_detector(const DetectorInfo& info) {
   if (Status status = check_sizes(info); !status.ok()) return status.error();
   // "standard-without-ridge" is made by the row of "standard"; other kinds have no such names.

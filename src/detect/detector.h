@@ -146,11 +146,21 @@ Result<std::shared_ptr<const Detector>> parse_detector(std::string_view bytes,
 /// Errors   kInvalidArgument for an unknown kind (lists the known) or impossible sizes.
 Result<std::shared_ptr<const Detector>> make_online_detector(const DetectorInfo& info);
 
+/// Errors   kInvalidArgument unless the name is PRESET-without-MEMBER, of a kind that has members
+///          that go from sample to sample and one of these: "standard-without-ridge".
+Status check_ablation(std::string_view name);
+
 /// One row per kind.
 struct MemberKind {
   std::string_view name;
   bool trained;  ///< anomalyctl train makes a file of it
   bool online;   ///< can do without a file
+  /// The longest window to take where nobody says, in samples and in values over all channels, and
+  /// how many such windows' time a recording must have for it.
+  std::size_t usual_samples = 64;
+  std::size_t usual_values = 1024;
+  std::size_t windows_in_recording = 24;
+  bool learns_streams = false;  ///< a stream is learned first even with a file
 };
 std::span<const MemberKind> member_kinds();
 

@@ -132,6 +132,27 @@ Result<Calibration> read_calibration(const nn::TensorFile& file) {
   return Calibration::from_floats(found->second.values);
 }
 
+/// What would be saved again must be what was read: no stowaways, no flipped bits.
+Result<std::shared_ptr<const Detector>> finished(const nn::TensorFile& file,
+                                                 const std::string& version,
+                                                 const nn::TensorFile& known,
+                                                 std::shared_ptr<const Detector> detector) {
+  for (const auto& [tensor, unused] : file.tensors) {
+    if (!known.tensors.contains(tensor)) {
+      return corrupt("tensor \"" + tensor + "\" is none of the kind \"" + detector->info().kind +
+                     "\"");
+    }
+  }
+  for (const auto& [key, unused] : file.metadata) {
+    if (!known.metadata.contains(key)) return corrupt("metadata \"" + key + "\" is not known");
+  }
+  if (detector->info().version != version) {
+    return corrupt("version is \"" + version + "\", but the content gives \"" +
+                   detector->info().version + "\"");
+  }
+  return detector;
+}
+
 Result<std::shared_ptr<const Detector>> from_tensor_file(const nn::TensorFile& file,
                                                          std::string_view name) {
   const auto format = file.metadata.find("format");
@@ -156,6 +177,13 @@ Result<std::shared_ptr<const Detector>> from_tensor_file(const nn::TensorFile& f
   parts.info.name = name;
   const Result<const MemberRow*> row = find_member(parts.info.kind);
   if (!row.ok()) return Error{ErrorCode::kUnsupported, row.error().message};
+  const auto found = document.value().find("architecture");
+  const std::string architecture = found == document.value().end() ? "{}" : found->dump();
+  if (row.value()->load_detector != nullptr) {
+    Result<LoadedDetector> loaded = row.value()->load_detector({parts.info, file, architecture});
+    if (!loaded.ok()) return loaded.error();
+    return finished(file, version.value(), loaded.value().known, loaded.value().detector);
+  }
   if (row.value()->load == nullptr) {
     return Error{ErrorCode::kUnsupported,
                  "detector: the kind \"" + parts.info.kind + "\" has no file"};
@@ -166,34 +194,17 @@ Result<std::shared_ptr<const Detector>> from_tensor_file(const nn::TensorFile& f
   Result<Calibration> calibration = read_calibration(file);
   if (!calibration.ok()) return calibration.error();
   parts.calibration = std::move(calibration).value();
-  const auto found = document.value().find("architecture");
-  const std::string architecture = found == document.value().end() ? "{}" : found->dump();
   Result<std::unique_ptr<Member>> member = row.value()->load({parts.info, file, architecture});
   if (!member.ok()) return member.error();
   parts.member = std::move(member).value();
 
-  // What would be saved again must be what was read: no stowaways, no flipped bits.
   const nn::TensorFile known = to_tensor_file(parts);
-  for (const auto& [tensor, unused] : file.tensors) {
-    if (!known.tensors.contains(tensor)) {
-      return corrupt("tensor \"" + tensor + "\" is none of the kind \"" + parts.info.kind + "\"");
-    }
-  }
-  for (const auto& [key, unused] : file.metadata) {
-    if (!known.metadata.contains(key)) return corrupt("metadata \"" + key + "\" is not known");
-  }
-  std::shared_ptr<const Detector> detector = compose(std::move(parts));
-  if (detector->info().version != version.value()) {
-    return corrupt("version is \"" + version.value() + "\", but the content gives \"" +
-                   detector->info().version + "\"");
-  }
-  return detector;
+  return finished(file, version.value(), known, compose(std::move(parts)));
 }
 
 }  // namespace
 
-nn::TensorFile to_tensor_file(const DetectorParts& parts) {
-  const DetectorInfo& info = parts.info;
+nn::TensorFile settings_file(const DetectorInfo& info, const std::string& architecture) {
   json document{{"kind", info.kind},
                 {"version", info.version},
                 {"channels", info.channels},
@@ -204,11 +215,16 @@ nn::TensorFile to_tensor_file(const DetectorParts& parts) {
                 {"learn_windows", info.learn_windows},
                 {"seed", info.seed},
                 {"training_digest", info.training_digest}};
-  const std::string architecture = parts.member->architecture();
   if (!architecture.empty()) document["architecture"] = json::parse(architecture);
   nn::TensorFile file;
   file.metadata["format"] = kFormat;
   file.metadata["detector"] = document.dump();
+  return file;
+}
+
+nn::TensorFile to_tensor_file(const DetectorParts& parts) {
+  const DetectorInfo& info = parts.info;
+  nn::TensorFile file = settings_file(info, parts.member->architecture());
   if (parts.scale) {
     file.tensors["normaliser.mean"] = {{info.channels.size()}, parts.scale->mean};
     file.tensors["normaliser.spread"] = {{info.channels.size()}, parts.scale->spread};

@@ -10,6 +10,7 @@
 #include "base/stream_key.h"
 #include "base/time.h"
 #include "detect/composed_detector.h"
+#include "detect/portfolio_set.h"
 
 namespace anomalyd::detect {
 namespace {
@@ -26,6 +27,8 @@ constexpr std::array<const char*, kParts> kNames{"training", "early stopping", "
 constexpr Index kScoreBatch = 256;
 // A recording is cut in time when each of its two gaps costs at most this share of it.
 constexpr double kMostGap = 0.05;
+// Of the only one, which cannot go whole to any part.
+constexpr double kMostGapOfOne = 0.15;
 
 Error refuse(const std::string& what) { return Error{ErrorCode::kInvalidArgument, "fit: " + what}; }
 
@@ -90,7 +93,8 @@ Split split_in_time(const std::vector<Span>& usable, Index gap) {
   std::vector<Span> whole;
   for (const Span& span : usable) {
     const Index n = span.size();
-    if (static_cast<double>(gap) > kMostGap * static_cast<double>(n)) {
+    const double most = usable.size() == 1 ? kMostGapOfOne : kMostGap;
+    if (static_cast<double>(gap) > most * static_cast<double>(n)) {
       whole.push_back(span);
       continue;
     }
@@ -127,25 +131,9 @@ std::size_t windows_needed(Index gap) {
   for (std::size_t part = 0; part < kParts; ++part) {
     most = std::max(most, static_cast<double>(kLeast[part] + 1) / kShares[part]);
   }
-  const double uncut = static_cast<double>(gap) / kMostGap;
+  const double uncut = static_cast<double>(gap) / kMostGapOfOne;
   return static_cast<std::size_t>(
       std::ceil(std::max(most + 2.0 * static_cast<double>(gap), uncut)));
-}
-
-std::string digest_of_windows(const std::vector<Matrix<float>>& recordings) {
-  std::string hashes;
-  for (const Matrix<float>& windows : recordings) {
-    const std::uint64_t hash =
-        hash_bytes({reinterpret_cast<const char*>(windows.data()),  // NOLINT: bytes of floats
-                    static_cast<std::size_t>(windows.size()) * sizeof(float)});
-    char text[40];
-    std::snprintf(text, sizeof text, "%lldx%016llx,", static_cast<long long>(windows.rows()),
-                  static_cast<unsigned long long>(hash));
-    hashes += text;
-  }
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash_bytes(hashes)));
-  return text;
 }
 
 /// The fit's data: raw recordings, and each recording's own scale where the normaliser has one.
@@ -250,12 +238,31 @@ Result<Calibration> calibrate(const Member& member, const Matrix<float>& windows
 
 }  // namespace
 
+std::string digest_of_windows(const std::vector<Matrix<float>>& recordings) {
+  std::string hashes;
+  for (const Matrix<float>& windows : recordings) {
+    const std::uint64_t hash =
+        hash_bytes({reinterpret_cast<const char*>(windows.data()),  // NOLINT: bytes of floats
+                    static_cast<std::size_t>(windows.size()) * sizeof(float)});
+    char text[40];
+    std::snprintf(text, sizeof text, "%lldx%016llx,", static_cast<long long>(windows.rows()),
+                  static_cast<unsigned long long>(hash));
+    hashes += text;
+  }
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash_bytes(hashes)));
+  return text;
+}
+
 Result<Fitted> fit_detector(const std::vector<Matrix<float>>& recordings,
                             const FitOptions& options) {
   const auto begin = system_clock().elapsed();
-  const Result<const MemberRow*> row = find_member(options.info.kind);
+  // "hybrid-without-ridge" is fitted by the row of "hybrid"; other kinds have no such names.
+  const std::string_view kind = options.info.kind;
+  Result<const MemberRow*> row = find_member(kind.substr(0, kind.find(kWithout)));
+  if (row.ok() && row.value()->fit_detector == nullptr) row = find_member(kind);
   if (!row.ok()) return row.error();
-  if (row.value()->fit == nullptr) {
+  if (row.value()->fit == nullptr && row.value()->fit_detector == nullptr) {
     return refuse("the kind \"" + options.info.kind +
                   "\" is learned by each stream itself: it has no file to train");
   }
@@ -268,6 +275,7 @@ Result<Fitted> fit_detector(const std::vector<Matrix<float>>& recordings,
   }
   const auto columns = static_cast<Index>(info.window_samples * info.channels.size());
   if (Status status = check_recordings(recordings, columns); !status.ok()) return status.error();
+  if (row.value()->fit_detector != nullptr) return row.value()->fit_detector(recordings, settings);
 
   Material material(recordings, info);
   // Windows further apart than this share no sample.

@@ -2,12 +2,22 @@
 
 #include <array>
 
+#include "detect/hybrid.h"
+
 namespace anomalyd::detect {
 namespace {
 
-constexpr std::array<MemberRow, 6> kRows{{
+constexpr std::array<MemberRow, 8> kRows{{
     {{"autoencoder", true, false}, fit_autoencoder, load_autoencoder, nullptr},
+    {{"discriminator", true, false, 160, 8192, 8}, fit_discriminator, load_discriminator, nullptr},
     {{"full", false, true}, nullptr, nullptr, nullptr, make_portfolio},
+    {{"hybrid", true, false, 160, 8192, 8, true},
+     nullptr,
+     nullptr,
+     nullptr,
+     nullptr,
+     fit_hybrid,
+     load_hybrid},
     {{"pca", true, false}, fit_pca, load_pca, nullptr},
     {{"standard", false, true}, nullptr, nullptr, nullptr, make_portfolio},
     {{"tiny", false, true}, nullptr, nullptr, nullptr, make_portfolio},

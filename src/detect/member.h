@@ -65,6 +65,12 @@ struct MemberFile {
   const std::string& architecture;
 };
 
+/// A whole detector from a file, and the file that it would be saved as.
+struct LoadedDetector {
+  std::shared_ptr<const Detector> detector;
+  nn::TensorFile known;
+};
+
 /// A kind and how its members are made; null for a way that it does not have.
 struct MemberRow {
   MemberKind kind;
@@ -73,6 +79,10 @@ struct MemberRow {
   Result<std::unique_ptr<Member>> (*make_online)(const DetectorInfo& info);
   /// For a kind that is a whole detector: `info` has been checked and completed.
   Result<std::shared_ptr<const Detector>> (*make_detector)(const DetectorInfo& info) = nullptr;
+  /// For a trained kind that is a whole detector; options and shapes have been checked.
+  Result<Fitted> (*fit_detector)(const std::vector<nn::Matrix<float>>& recordings,
+                                 const FitOptions& options) = nullptr;
+  Result<LoadedDetector> (*load_detector)(const MemberFile& file) = nullptr;
 };
 
 /// Errors   kInvalidArgument for an unknown kind, listing the known.
@@ -90,6 +100,8 @@ Result<std::unique_ptr<Member>> make_online_zscore(const DetectorInfo& info);
 Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info);
 Result<std::unique_ptr<Member>> fit_pca(const FitInput& input);
 Result<std::unique_ptr<Member>> load_pca(const MemberFile& file);
+Result<std::unique_ptr<Member>> fit_discriminator(const FitInput& input);
+Result<std::unique_ptr<Member>> load_discriminator(const MemberFile& file);
 Result<std::unique_ptr<Member>> fit_autoencoder(const FitInput& input);
 Result<std::unique_ptr<Member>> load_autoencoder(const MemberFile& file);
 

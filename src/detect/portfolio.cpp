@@ -4,6 +4,7 @@
 #include <string>
 
 #include "detect/composed_detector.h"
+#include "detect/hybrid.h"
 #include "detect/portfolio_learn.h"
 
 namespace anomalyd::detect {
@@ -51,8 +52,11 @@ PortfolioState& state_of(const StreamState& state) {
 /// A set of members that go from sample to sample, learned from each stream alone.
 class PortfolioDetector final : public Detector {
  public:
-  PortfolioDetector(DetectorInfo info, const Preset& preset)
-      : info_(std::move(info)), preset_(preset) {}
+  PortfolioDetector(DetectorInfo info, const Preset& preset, Networks networks = {})
+      : info_(std::move(info)),
+        preset_(preset),
+        networks_(std::move(networks)),
+        trained_(networks_.members()) {}
 
   const DetectorInfo& info() const override { return info_; }
   bool is_online() const override { return true; }
@@ -198,7 +202,7 @@ class PortfolioDetector final : public Detector {
     StreamTraits traits = own.members ? own.members->traits() : StreamTraits{};
     archive_traits(traits, channels, archive);
     if (!archive.ok()) return;
-    if (archive.reads()) own.members.emplace(preset_, traits);
+    if (archive.reads()) own.members.emplace(preset_, traits, trained_);
     own.members->archive(archive);
   }
 
@@ -213,6 +217,7 @@ class PortfolioDetector final : public Detector {
   }
 
   Status save(const std::filesystem::path& path) const override {
+    if (!networks_.empty()) return nn::write_tensor_file(path, networks_.to_file(info_));
     return Error{ErrorCode::kInvalidArgument, path.string() + ": a detector of kind \"" +
                                                   info_.kind +
                                                   "\" is learned by each stream: no file"};
@@ -321,7 +326,8 @@ class PortfolioDetector final : public Detector {
     state.normaliser.insert(state.normaliser.end(), scale.spread.begin(), scale.spread.end());
     apply_scale(state.normaliser, own.span.values, own.span.values);
     clamp(own.span.values);
-    Result<LearnedPortfolio> learned = learn_portfolio(preset_, own.span, info_.hop_samples);
+    Result<LearnedPortfolio> learned =
+        learn_portfolio(preset_, own.span, info_.hop_samples, trained_);
     if (!learned.ok()) {
       // A span that was read back may be less than what is said to be learned from it.
       state = start(own.span.channels);
@@ -336,9 +342,16 @@ class PortfolioDetector final : public Detector {
 
   DetectorInfo info_;
   Preset preset_;
+  Networks networks_;
+  std::vector<TrainedMember> trained_;
 };
 
 }  // namespace
+
+std::shared_ptr<const Detector> compose_portfolio(const DetectorInfo& info, const Preset& preset,
+                                                  Networks networks) {
+  return std::make_shared<PortfolioDetector>(info, preset, std::move(networks));
+}
 
 Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info) {
   const Result<Preset> preset = make_preset(info.kind);

@@ -130,8 +130,8 @@ StreamTraits traits_of(const Recording& span, std::size_t hop) {
 }
 
 Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& span,
-                                         std::size_t hop) {
-  MemberSet members(preset, traits_of(span, hop));
+                                         std::size_t hop, std::span<const TrainedMember> trained) {
+  MemberSet members(preset, traits_of(span, hop), trained);
   // The members as they were before the last part of the span, which anomalies are put into.
   std::optional<MemberSet> early;
   const auto unseen = static_cast<std::size_t>(kUnseen * static_cast<double>(span.samples()));

@@ -43,6 +43,7 @@ StreamTraits traits_of(const Recording& span, std::size_t hop);
 /// Cost     as long as the span takes live; a float a member and sample while it lasts. With
 ///          `preset.chooses` some 10,000 samples' time more, see injected_recall().
 Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& span,
-                                         std::size_t hop);
+                                         std::size_t hop,
+                                         std::span<const TrainedMember> trained = {});
 
 }  // namespace anomalyd::detect

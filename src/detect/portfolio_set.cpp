@@ -19,7 +19,10 @@ constexpr std::array kFullMembers{"state"sv,       "level"sv,       "ridge-short
                                   "profile-128"sv, "profile-64"sv,  "calendar"sv,    "templates"sv,
                                   "subspace"sv,    "profile-48"sv,  "seasonal"sv};
 
-constexpr std::array<Preset, 3> kPresets{{
+constexpr std::array kTrainedMembers{"discriminator"sv};
+
+constexpr std::array<Preset, 4> kPresets{{
+    {"hybrid", kStandardMembers, {3072, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
     {"standard", kStandardMembers, {3072, 64, 512, 32}, 240UL << 10U, 200'000, 16384, true},
     {"full", kFullMembers, {8192, 96, 2048, 64}, 2UL << 20U, 1'000'000, 32768, true},
     {"tiny", kTinyMembers, {0, 8, 64, 8}, 7UL << 10U, 1200, 2048, false},
@@ -39,8 +42,14 @@ MemberSet::Slot slot_of(const StreamMemberRow& row, MadeMember member, std::size
   return slot;
 }
 
-std::vector<MemberSet::Slot> members_of(const Preset& preset, const StreamTraits& traits) {
+std::vector<MemberSet::Slot> members_of(const Preset& preset, const StreamTraits& traits,
+                                        std::span<const TrainedMember> trained) {
   std::vector<MemberSet::Slot> slots;
+  for (const TrainedMember& each : trained) {
+    if (each.row->name == preset.without) continue;
+    slots.push_back(slot_of(*each.row, each.make(), traits.hop));
+    slots.back().weight = each.weight;
+  }
   std::size_t bytes = 0;
   double operations = 0;
   MadeMember least;
@@ -88,16 +97,21 @@ Result<Preset> make_preset(std::string_view name) {
   if (found == nullptr) return unknown;
   Preset preset = *found;
   if (at == std::string_view::npos) return preset;
-  const auto member =
-      std::find(preset.members.begin(), preset.members.end(), name.substr(at + kWithout.size()));
-  if (member == preset.members.end()) return unknown;
+  const std::string_view left_out = name.substr(at + kWithout.size());
+  std::vector<std::string_view> known(preset.members.begin(), preset.members.end());
+  if (preset.kind == "hybrid") {
+    known.insert(known.end(), kTrainedMembers.begin(), kTrainedMembers.end());
+  }
+  const auto member = std::find(known.begin(), known.end(), left_out);
+  if (member == known.end()) return unknown;
   preset.without = *member;
   return preset;
 }
 
-MemberSet::MemberSet(const Preset& preset, const StreamTraits& traits)
+MemberSet::MemberSet(const Preset& preset, const StreamTraits& traits,
+                     std::span<const TrainedMember> trained)
     : traits_(traits),
-      slots_(members_of(preset, traits)),
+      slots_(members_of(preset, traits, trained)),
       history_(traits.channels, context_of(slots_) + traits.hop + 1) {}
 
 MemberSet::MemberSet(const MemberSet& other)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "detect/members/network.h"
 #include "detect/members/stream_member.h"
 #include "detect/running_tail.h"
 
@@ -111,7 +112,9 @@ class MemberSet {
   };
 
   /// Members of `preset` that suit the stream and fit in its budget; the smallest, if none does.
-  MemberSet(const Preset& preset, const StreamTraits& traits);
+  /// Those of `trained` come first and do not count for the budget.
+  MemberSet(const Preset& preset, const StreamTraits& traits,
+            std::span<const TrainedMember> trained = {});
   MemberSet(const MemberSet& other);
   MemberSet(MemberSet&&) = default;
   MemberSet& operator=(MemberSet&&) = default;

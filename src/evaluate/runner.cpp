@@ -198,10 +198,7 @@ Status check_detectors(const std::vector<std::string>& names) {
     }
     if (std::find(kinds.begin(), kinds.end(), name) != kinds.end()) continue;
     if (name.find(kWithout) != std::string::npos) {
-      detect::DetectorInfo info;
-      info.kind = name;
-      const auto made = detect::make_online_detector(info);
-      if (!made.ok()) return made.error();
+      if (const Status known = detect::check_ablation(name); !known.ok()) return known.error();
       continue;
     }
     std::string known;

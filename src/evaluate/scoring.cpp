@@ -20,11 +20,8 @@ constexpr std::string_view kStreamKey = "series";
 constexpr std::string_view kFileEnd = ".safetensors";
 constexpr std::size_t kBatchRows = 4096;
 constexpr std::size_t kMinWindow = 8;
-constexpr std::size_t kMaxWindow = 64;
+constexpr std::size_t kMaxHop = 8;
 constexpr std::size_t kWindowStep = 8;  // the autoencoder's strides
-constexpr std::size_t kMaxWindowValues = 1024;
-// A fit needs gaps of a window between its parts that are at most a twentieth of the whole.
-constexpr std::size_t kTrainOverWindow = 24;
 constexpr std::size_t kTrainOverHop = 1000;
 constexpr std::size_t kMinLearnWindows = 40;
 // What a stream that is to learn from other recordings is shown of them at most.
@@ -148,12 +145,14 @@ Result<nn::Matrix<float>> cut(const Series& series, std::size_t rows,
   return collector.matrix();
 }
 
-bool is_online(std::string_view name) {
+/// The row of a kind, or of one less a member; one that is neither trained nor online where there
+/// is none.
+detect::MemberKind kind_of(std::string_view name) {
   const std::string_view kind = name.substr(0, name.find(kWithout));
   for (const detect::MemberKind& each : detect::member_kinds()) {
-    if (each.name == kind) return each.online;
+    if (each.name == kind) return each;
   }
-  return false;
+  return {name, false, false};
 }
 
 /// Keeps what a stream's windows scored and when its alerts fired.
@@ -309,17 +308,19 @@ std::vector<std::string> moving_channels(const std::vector<const Series*>& mater
   return moving;
 }
 
-WindowSize window_for(std::size_t train_samples, std::size_t channels,
+WindowSize window_for(std::string_view kind, std::size_t train_samples, std::size_t channels,
                       const ScoringOptions& options) {
   WindowSize size{options.window_samples, options.hop_samples};
   if (size.window == 0) {
+    const detect::MemberKind usual = kind_of(kind);
     const std::size_t most =
-        std::min(kMaxWindow, kMaxWindowValues / std::max<std::size_t>(1, channels));
-    const std::size_t wanted = std::min(most, train_samples / kTrainOverWindow);
+        std::min(usual.usual_samples, usual.usual_values / std::max<std::size_t>(1, channels));
+    const std::size_t wanted = std::min(most, train_samples / usual.windows_in_recording);
     size.window = std::max(kMinWindow, wanted - wanted % kWindowStep);
   }
   if (size.hop == 0) {
-    size.hop = std::max<std::size_t>(1, std::min(size.window / 8, train_samples / kTrainOverHop));
+    size.hop = std::max<std::size_t>(
+        1, std::min({size.window / 8, train_samples / kTrainOverHop, kMaxHop}));
   }
   size.hop = std::min(size.hop, size.window);
   return size;
@@ -346,7 +347,7 @@ Result<LearnedDetector> learn(const std::string& kind, const std::vector<const S
   }
   learned.channels = moving_channels(material, rows);
   if (learned.channels.empty()) return refuse("no channel moves in what is learned from");
-  learned.size = window_for(longest, learned.channels.size(), options);
+  learned.size = window_for(kind, longest, learned.channels.size(), options);
 
   detect::DetectorInfo info;
   info.kind = kind;
@@ -355,7 +356,23 @@ Result<LearnedDetector> learn(const std::string& kind, const std::vector<const S
   info.window_samples = learned.size.window;
   info.hop_samples = learned.size.hop;
   info.seed = options.seed;
-  if (is_online(kind)) {
+  std::vector<nn::Matrix<float>> recordings;
+  const detect::MemberKind row = kind_of(kind);
+  for (std::size_t m = 0; m < material.size() && !row.online; ++m) {
+    auto windows = cut(*material[m], rows[m], learned);
+    if (!windows.ok()) return windows.error();
+    recordings.push_back(std::move(windows).value());
+  }
+  const auto fit_all = [&]() -> Result<std::shared_ptr<const detect::Detector>> {
+    detect::FitOptions fit;
+    fit.info = info;
+    fit.epochs = options.epochs;
+    fit.threads = threads;
+    auto fitted = detect::fit_detector(recordings, fit);
+    if (!fitted.ok()) return fitted.error();
+    return std::move(fitted).value().detector;
+  };
+  if (row.online || row.learns_streams) {
     info.normaliser = detect::NormaliserKind::kStream;
     const auto largest =
         static_cast<std::size_t>(std::max_element(rows.begin(), rows.end()) - rows.begin());
@@ -364,7 +381,7 @@ Result<LearnedDetector> learn(const std::string& kind, const std::vector<const S
     const auto windows = cut(*material[largest], seen, learned);
     if (!windows.ok()) return windows.error();
     info.learn_windows = span_within(windows.value(), learned.channels.size());
-    auto made = detect::make_online_detector(info);
+    auto made = row.online ? detect::make_online_detector(info) : fit_all();
     if (!made.ok()) return made.error();
     learned.detector = std::move(made).value();
     if (own_train && options.mode != Mode::kOffline) return learned;
@@ -379,19 +396,9 @@ Result<LearnedDetector> learn(const std::string& kind, const std::vector<const S
     return learned;
   }
   info.normaliser = detect::NormaliserKind::kDomain;
-  std::vector<nn::Matrix<float>> recordings;
-  for (std::size_t m = 0; m < material.size(); ++m) {
-    auto windows = cut(*material[m], rows[m], learned);
-    if (!windows.ok()) return windows.error();
-    recordings.push_back(std::move(windows).value());
-  }
-  detect::FitOptions fit;
-  fit.info = info;
-  fit.epochs = options.epochs;
-  fit.threads = threads;
-  auto fitted = detect::fit_detector(recordings, fit);
+  auto fitted = fit_all();
   if (!fitted.ok()) return fitted.error();
-  learned.detector = std::move(fitted).value().detector;
+  learned.detector = std::move(fitted).value();
   return learned;
 }
 

@@ -34,13 +34,14 @@ struct ScoringOptions {
   double alerts_per_day = 1;  ///< the budget of the daemon's alert rules
 };
 
-/// A window's length and hop for a train part: short enough that a fit can hold a validation and a
-/// calibration part apart, a multiple of 8, at most 64 samples and 1024 values.
+/// A window's length and hop for a train part, for a kind of detector (any other name: as most
+/// kinds have it): short enough that a fit can hold a validation and a calibration part apart, a
+/// multiple of 8, at most what is usual for the kind.
 struct WindowSize {
   std::size_t window = 0;
   std::size_t hop = 0;
 };
-WindowSize window_for(std::size_t train_samples, std::size_t channels,
+WindowSize window_for(std::string_view kind, std::size_t train_samples, std::size_t channels,
                       const ScoringOptions& options);
 
 /// The channels that move in the first half of the first rows[m] of each material[m]: later parts

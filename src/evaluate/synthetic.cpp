@@ -362,7 +362,7 @@ Result<std::vector<SyntheticResult>> run_synthetic(const Series& series,
   if (moving.empty()) return refuse("no channel moves in the train part");
   const Scale scale = scale_of(series, moving);
   std::vector<Result<LearnedDetector>> learned;
-  std::size_t tail = window_for(series.train, moving.size(), options.scoring).window;
+  std::size_t tail = window_for("", series.train, moving.size(), options.scoring).window;
   for (const std::string& name : detectors) {
     learned.push_back(learn(name, material, true, options.scoring, options.threads));
     if (learned.back().ok()) tail = std::max(tail, learned.back().value().size.window);

@@ -375,7 +375,8 @@ TEST_CASE("Each refusal says where, what and what was expected", "[app][config][
       {"[[domain]]\nclear_factor = 0.5\n",
        "t.toml:2:16: domain.clear_factor: 0.5, expected a number from 1 to 1e+12"},
       {"[[domain]]\n[domain.train]\nkind = \"zscore\"\n",
-       "t.toml:3:8: domain.train.kind: \"zscore\", expected one of autoencoder, pca"},
+       "t.toml:3:8: domain.train.kind: \"zscore\", expected one of autoencoder, discriminator, "
+       "hybrid, pca"},
       {"[[domain]]\n[domain.train]\nepoch = 3\n",
        "t.toml:3:1: domain.train.epoch: unknown key (did you mean epochs?), expected one of kind, "
        "epochs, patience, learning_rate, batch_windows, seed"},

@@ -52,7 +52,7 @@ bool holds(const std::string& text, const std::string& part) {
 }
 
 TEST_CASE("Saving, loading and saving again gives the same bytes and scores", "[detect][file]") {
-  for (const std::string kind : {"pca", "autoencoder"}) {
+  for (const std::string kind : {"pca", "autoencoder", "discriminator"}) {
     for (const NormaliserKind normaliser :
          {NormaliserKind::kDomain, NormaliserKind::kStream, NormaliserKind::kWindow}) {
       const auto detector = fitted(kind, normaliser);
@@ -107,8 +107,9 @@ TEST_CASE("A detector file that lies is refused with the reason", "[detect][file
   CHECK(holds(changed([](auto& f) { f.metadata.erase("detector"); }), "is missing"));
   CHECK(holds(changed([](auto& f) { f.metadata["detector"] = "{"; }), "not JSON"));
   CHECK(holds(changed([](auto& f) { f.metadata["detector"] = "7"; }), "expected an object"));
-  CHECK(holds(edited("\"kind\":\"autoencoder\"", "\"kind\":\"gan\"").message,
-              "unknown kind \"gan\", known: autoencoder, full, pca, standard"));
+  CHECK(holds(
+      edited("\"kind\":\"autoencoder\"", "\"kind\":\"gan\"").message,
+      "unknown kind \"gan\", known: autoencoder, discriminator, full, hybrid, pca, standard"));
   CHECK(edited("\"kind\":\"autoencoder\"", "\"kind\":\"gan\"").code == ErrorCode::kUnsupported);
   CHECK(holds(edited("\"kind\":\"autoencoder\"", "\"kind\":\"zscore\"").message, "has no file"));
   CHECK(holds(edited("\"normaliser\":\"domain\"", "\"normaliser\":\"magic\"").message,

@@ -17,7 +17,7 @@ constexpr NormaliserKind kNormalisers[] = {NormaliserKind::kDomain, NormaliserKi
 
 TEST_CASE("Trained detectors find a machine's faults and leave the sound one alone",
           "[detect][end-to-end]") {
-  for (const std::string kind : {"pca", "autoencoder"}) {
+  for (const std::string kind : {"pca", "autoencoder", "discriminator"}) {
     for (const NormaliserKind normaliser : kNormalisers) {
       INFO(kind << ", normaliser " << static_cast<int>(normaliser));
       const auto detector = fitted(kind, normaliser);
@@ -40,7 +40,7 @@ TEST_CASE("Trained detectors find a machine's faults and leave the sound one alo
 
 TEST_CASE("A window's score has the same bits in any batch and at any alignment",
           "[detect][determinism]") {
-  for (const std::string kind : {"pca", "autoencoder", "zscore"}) {
+  for (const std::string kind : {"pca", "autoencoder", "discriminator", "zscore"}) {
     INFO(kind);
     DetectorInfo info;
     info.kind = "zscore";
@@ -66,7 +66,7 @@ TEST_CASE("A window's score has the same bits in any batch and at any alignment"
 }
 
 TEST_CASE("Windows that are not finite score NaN, and only those", "[detect][non-finite]") {
-  for (const std::string kind : {"pca", "autoencoder", "zscore"}) {
+  for (const std::string kind : {"pca", "autoencoder", "discriminator", "zscore"}) {
     INFO(kind);
     DetectorInfo info;
     info.kind = "zscore";
@@ -94,7 +94,7 @@ TEST_CASE("Windows that are not finite score NaN, and only those", "[detect][non
 }
 
 TEST_CASE("An explanation names the channel and what it should have been", "[detect][explain]") {
-  for (const std::string kind : {"pca", "autoencoder"}) {
+  for (const std::string kind : {"pca", "autoencoder", "discriminator"}) {
     for (const NormaliserKind normaliser : kNormalisers) {
       INFO(kind << ", normaliser " << static_cast<int>(normaliser));
       const auto detector = fitted(kind, normaliser);
@@ -184,7 +184,7 @@ TEST_CASE("Every kind is in the table", "[detect]") {
              (kind.online ? " online" : "") + "; ";
   }
   CHECK(names ==
-        "autoencoder trained; full online; pca trained; standard online; tiny online; "
+        "autoencoder trained; discriminator trained; full online; hybrid trained; pca trained; standard online; tiny online; "
         "zscore online; ");
 }
 

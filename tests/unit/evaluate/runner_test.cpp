@@ -99,16 +99,19 @@ TEST_CASE("Lag: a sample has the mean of the windows that contain it", "[evaluat
 
 TEST_CASE("Windows are short enough for a fit, and follow what was asked", "[evaluate][scoring]") {
   ScoringOptions options;
-  CHECK(window_for(400, 8, options).window == 16);
-  CHECK(window_for(400, 8, options).hop == 1);
-  CHECK(window_for(20000, 1, options).window == 64);
-  CHECK(window_for(20000, 1, options).hop == 8);
-  CHECK(window_for(20000, 38, options).window == 24);
-  CHECK(window_for(1000, 1, options).window == 40);
-  CHECK(window_for(10, 1, options).window == 8);
+  CHECK(window_for("pca", 400, 8, options).window == 16);
+  CHECK(window_for("pca", 400, 8, options).hop == 1);
+  CHECK(window_for("pca", 20000, 1, options).window == 64);
+  CHECK(window_for("pca", 20000, 1, options).hop == 8);
+  CHECK(window_for("pca", 20000, 38, options).window == 24);
+  CHECK(window_for("pca", 1000, 1, options).window == 40);
+  CHECK(window_for("pca", 10, 1, options).window == 8);
+  CHECK(window_for("discriminator", 1000, 1, options).window == 120);
+  CHECK(window_for("discriminator", 20000, 38, options).window == 160);
+  CHECK(window_for("discriminator", 20000, 200, options).window == 40);
   options.window_samples = 30;
   options.hop_samples = 100;
-  CHECK(window_for(400, 1, options).hop == 30);
+  CHECK(window_for("pca", 400, 1, options).hop == 30);
 }
 
 TEST_CASE("Windows of the stream are those of the series' rows", "[evaluate][scoring]") {

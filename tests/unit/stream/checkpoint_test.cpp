@@ -103,8 +103,10 @@ std::vector<Case> all_kinds() {
     if (!kind.trained) continue;
     for (const NormaliserKind normaliser :
          {NormaliserKind::kDomain, NormaliserKind::kStream, NormaliserKind::kWindow}) {
+      // A kind that learns each stream has no other.
+      if (kind.learns_streams && normaliser != NormaliserKind::kStream) continue;
       cases.push_back({name + " " + std::string(detect::to_text(normaliser)),
-                       detect::fitted(name, normaliser), 1000});
+                       detect::fitted(name, normaliser), kind.learns_streams ? 1800 : 1000});
     }
   }
   return cases;
