@@ -93,6 +93,8 @@ Result<TrainingData> read_training_data(const std::vector<std::string>& files,
   return data;
 }
 
+std::string loss_text(double loss) { return std::isnan(loss) ? "none" : short_number(loss, 5); }
+
 struct Threshold {
   double fire_p = 0;
   double score = 0;  ///< NaN: each stream has its own
@@ -159,7 +161,7 @@ void print_training(const std::filesystem::path& path, const DomainConfig& domai
                             std::to_string(report.validation_windows) + " to stop, " +
                             std::to_string(report.calibration_windows) + " to calibrate"});
   table.add({"losses", "train " + short_number(report.train_loss, 5) + ", validation " +
-                           short_number(report.validation_loss, 5) + " after " +
+                           loss_text(report.validation_loss) + " after " +
                            std::to_string(report.epochs) + " epochs, " +
                            duration_text(report.seconds)});
   table.add(
@@ -208,7 +210,7 @@ int train(const TrainOptions& options, Console& console) {
     progress.update([&] {
       return "epoch " + std::to_string(at.epoch) + "/" + std::to_string(at.epochs) +
              "  train loss " + short_number(at.train_loss, 5) + "  validation loss " +
-             short_number(at.validation_loss, 5) + "  at most " + duration_text(at.seconds_left) +
+             loss_text(at.validation_loss) + "  at most " + duration_text(at.seconds_left) +
              " left";
     });
     return true;

@@ -249,7 +249,8 @@ Result<std::unique_ptr<Discriminator>> train_discriminator(const FitInput& input
   const nn::TrainingReport report = trainer.value().run([&](const nn::TrainingProgress& progress) {
     input.report.epochs = static_cast<int>(progress.step / kEpochSteps);
     input.report.train_loss = progress.losses.front().value;
-    input.report.validation_loss = progress.validation.value_or(input.report.train_loss);
+    input.report.validation_loss =
+        progress.validation.value_or(std::numeric_limits<double>::quiet_NaN());
     if (!options.on_progress) return true;
     return options.on_progress({input.report.epochs, options.epochs, input.report.train_loss,
                                 input.report.validation_loss, progress.seconds_left});

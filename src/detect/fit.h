@@ -12,7 +12,7 @@ struct FitProgress {
   int epoch = 0;
   int epochs = 0;
   double train_loss = 0;
-  double validation_loss = 0;
+  double validation_loss = 0;  ///< NaN: nothing is held out for it
   double seconds_left = 0;
 };
 
