@@ -183,16 +183,20 @@ std::string table(evaluate::ProtocolKind protocol, const std::vector<DetectorRes
   for (const evaluate::Headline& column : columns) {
     html += "<th>" + escaped(column.title) + "</th>";
   }
-  html += "<th>PA-F1* (random)</th><th>seconds</th></tr>\n";
+  const bool is_normal = protocol == evaluate::ProtocolKind::kCalibration;
+  html += is_normal ? "" : "<th>PA-F1* (random)</th>";
+  html += "<th>seconds</th></tr>\n";
   for (const DetectorResult& result : results) {
     html += result.is_control ? "<tr class=\"control\"><td>" : "<tr><td>";
     html += escaped(result.detector) + (result.is_control ? " (control)" : "") + "</td>";
     for (const evaluate::Headline& column : columns) {
       html += "<td>" + figure_text(evaluate::find_figure(result.figures, column.name)) + "</td>";
     }
-    html += "<td>" + figure_text(evaluate::find_figure(result.figures, "pa_f1")) + " (" +
-            figure_text(evaluate::find_figure(result.figures, "pa_f1_of_random")) + ")</td><td>" +
-            short_number(result.seconds, 3) + "</td></tr>\n";
+    if (!is_normal) {
+      html += "<td>" + figure_text(evaluate::find_figure(result.figures, "pa_f1")) + " (" +
+              figure_text(evaluate::find_figure(result.figures, "pa_f1_of_random")) + ")</td>";
+    }
+    html += "<td>" + short_number(result.seconds, 3) + "</td></tr>\n";
   }
   return html + "</table></div>\n";
 }

@@ -37,7 +37,6 @@ class PortfolioState final : public Following {
   std::size_t flat_samples = 0;      // in a row, of windows that taught nothing
   TimeNs start = kNoTime;            // of the window that is given next
   TimeNs end = kNoTime;
-  RunningTail moving;         // of window scores outside of alerts
   float score = kNone;        // of the window that follow() moved on to
   float steady_score = 0;     // of the same, see MemberSet::steady_score()
   bool is_unlearned = false;  // update() has not come since
@@ -163,17 +162,12 @@ class PortfolioDetector final : public Detector {
     const PortfolioState& own = state_of(state);
     // An alert lasts as long as its fault, though the score gets used to it.
     const float judged = own.is_in_alert && score < own.steady_score ? own.steady_score : score;
-    const double steady = state.calibration->p_value(static_cast<double>(judged));
-    if (std::isnan(steady)) return steady;
-    // As with members: the geometric mean of how rare the score is in normal times and of late.
-    const auto moving = static_cast<double>(own.moving.surprise(judged));
-    return std::sqrt(steady * std::pow(10.0, -moving));
+    return state.calibration->p_value(static_cast<double>(judged));
   }
 
   void update(StreamState& state, std::span<const float> /*normalised*/) const override {
     PortfolioState& own = state_of(state);
     own.is_unlearned = false;
-    own.moving.add(own.moving.bin_of(own.score));
     own.members->learn();
   }
 
@@ -198,7 +192,6 @@ class PortfolioDetector final : public Detector {
     archive.list(state.normaliser, 2 * channels, 2 * channels, "means and spreads");
     archive.require_finite(state.normaliser, "means and spreads");
     Calibration::archive(archive, state.calibration);
-    own.moving.archive(archive);
     StreamTraits traits = own.members ? own.members->traits() : StreamTraits{};
     archive_traits(traits, channels, archive);
     if (!archive.ok()) return;
@@ -333,7 +326,6 @@ class PortfolioDetector final : public Detector {
       state = start(own.span.channels);
       return;
     }
-    own.moving = learned.value().moving;
     own.members.emplace(std::move(learned.value().members));
     state.calibration = std::make_unique<Calibration>(std::move(learned.value().calibration));
     own.span = Recording{own.span.channels, {}, {}, {}, 0};

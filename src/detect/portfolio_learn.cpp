@@ -147,10 +147,7 @@ Result<LearnedPortfolio> learn_portfolio(const Preset& preset, const Recording& 
   const std::vector<float> scores = window_scores(surprises, slots, hop);
   Result<Calibration> calibration = Calibration::fit(scores);
   if (!calibration.ok()) return calibration.error();
-  RunningTail moving;
-  moving.set_range(scores);
-  for (const float score : scores) moving.add(moving.bin_of(score));
-  return LearnedPortfolio{std::move(members), std::move(calibration).value(), moving};
+  return LearnedPortfolio{std::move(members), std::move(calibration).value()};
 }
 
 }  // namespace anomalyd::detect

@@ -28,7 +28,6 @@ struct Recording {
 struct LearnedPortfolio {
   MemberSet members;
   Calibration calibration;  ///< of window scores
-  RunningTail moving;       ///< of the same
 };
 
 /// Periods and sizes.  Cost  two Fourier transforms of the span a channel, of eight channels.

@@ -17,6 +17,7 @@ namespace anomalyd::evaluate {
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr double kSecondsPerDay = 86400;
 
 /// Adds figures in order.
 class Sheet {
@@ -280,6 +281,31 @@ void add_operation(const std::vector<JudgedSeries>& judged, double threshold, Sh
   sheet.add("delay_at_budget_seconds", budget.mean_delay_seconds, true);
 }
 
+/// Of series without an anomaly: rates promised against observed, and alerts.
+void add_promise(const std::vector<JudgedSeries>& judged, Sheet& sheet) {
+  std::vector<std::vector<double>> p_values;
+  p_values.reserve(judged.size());
+  double held = 0;
+  double alerts = 0;
+  double days = 0;
+  for (const JudgedSeries& each : judged) {
+    p_values.push_back(each.normal_p_values);
+    held += static_cast<double>(each.held_windows);
+    alerts += static_cast<double>(each.alerts.size());
+    const double seconds = each.series->sample_seconds > 0 ? each.series->sample_seconds : 1;
+    days += static_cast<double>(each.score.size()) * seconds / kSecondsPerDay;
+  }
+  const CalibrationPanel panel = calibration_panel(p_values);
+  constexpr std::array<const char*, 3> kNames{"ratio_1e2", "ratio_1e3", "ratio_1e4"};
+  for (std::size_t l = 0; l < kNames.size(); ++l) sheet.add(kNames[l], panel.ratios[l].pooled);
+  sheet.add("streams_within_twice", panel.within_twice);
+  const auto windows = static_cast<double>(panel.windows);
+  sheet.add("windows", windows);
+  sheet.add("held_share", windows + held > 0 ? held / (windows + held) : kNone);
+  sheet.add("alerts", alerts);
+  sheet.add("days", days);
+}
+
 void add_calibration(const std::vector<JudgedSeries>& judged, Sheet& sheet) {
   std::vector<std::vector<double>> p_values;
   p_values.reserve(judged.size());
@@ -342,6 +368,11 @@ std::vector<Headline> headlines(ProtocolKind protocol) {
               {"auc_pr", "AUC-PR"},
               {"f1", "F1"},
               {"recall_at_budget", "recall@1/d*"}};
+    case ProtocolKind::kCalibration:
+      return {{"ratio_1e2", "at 1e-2"}, {"ratio_1e3", "at 1e-3"},
+              {"ratio_1e4", "at 1e-4"}, {"streams_within_twice", "streams <= 2x"},
+              {"windows", "windows"},   {"held_share", "held"},
+              {"alerts", "alerts"},     {"days", "days"}};
   }
   return {};
 }
@@ -365,6 +396,13 @@ std::vector<std::string> cautions(ProtocolKind protocol) {
       return {
           "Every other normal recording trains. A recording's peak is higher the longer it is: "
           "compare with the random row."};
+    case ProtocolKind::kCalibration:
+      return {
+          "Normal parts alone: how often windows had a p-value, over how often was promised; 1 is "
+          "a "
+          "promise kept. Windows count that were judged while no alert was open, and the one that "
+          "opened it; \"held\" is the share of the others.",
+          "Alerts are those of a budget of one a day; each is a false one."};
     case ProtocolKind::kCsv:
       return {};
   }
@@ -388,6 +426,9 @@ std::vector<Figure> figures_of(ProtocolKind protocol, const std::vector<JudgedSe
     case ProtocolKind::kRecordings:
       add_recordings(judged, sheet);
       break;
+    case ProtocolKind::kCalibration:
+      add_promise(judged, sheet);
+      return sheet.take();
     case ProtocolKind::kCsv:
       break;
   }

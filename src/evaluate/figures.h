@@ -16,7 +16,9 @@ struct JudgedSeries {
   const Series* series = nullptr;
   std::vector<double> score;
   std::vector<double> surprise;         ///< -log10 of the p-value
-  std::vector<double> normal_p_values;  ///< of windows without a labelled sample
+  std::vector<double> normal_p_values;  ///< of windows without a labelled sample, judged while no
+                                        ///< alert was open
+  std::size_t held_windows = 0;         ///< normal ones that such an alert kept out of these
   std::vector<Span> alerts;             ///< the daemon's own, as rows of the judged part
   std::vector<std::size_t> known_at;    ///< see SampleScores, as rows of the judged part
   std::size_t unscored = 0;             ///< samples of the judged part, see SampleScores

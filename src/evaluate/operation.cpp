@@ -235,8 +235,13 @@ CalibrationPanel calibration_panel(const std::vector<std::vector<double>>& norma
     CalibrationPanel::Ratio& ratio = panel.ratios[l];
     std::vector<double>& streams = by_stream[l];
     if (streams.empty()) {
-      ratio.pooled = ratio.worst_tenth = kNone;
+      ratio.pooled = ratio.worst_tenth = panel.within_twice = kNone;
       continue;
+    }
+    if (CalibrationPanel::kLevels[l] == CalibrationPanel::kWithin) {
+      const auto within = std::count_if(streams.begin(), streams.end(),
+                                        [](double ratio_of) { return ratio_of <= 2; });
+      panel.within_twice = static_cast<double>(within) / static_cast<double>(streams.size());
     }
     ratio.pooled =
         ratio.observed / static_cast<double>(panel.windows) / CalibrationPanel::kLevels[l];

@@ -58,12 +58,14 @@ Operation operation_at_budget(const std::vector<ScoredStream>& streams,
 /// Promised against observed: how often normal windows had p-values at or below each level.
 struct CalibrationPanel {
   static constexpr std::array<double, 3> kLevels{1e-2, 1e-3, 1e-4};
+  static constexpr double kWithin = 1e-3;  ///< the level of within_twice
   struct Ratio {
     double pooled = 0;       ///< observed / nominal over all windows; NaN without any
     double worst_tenth = 0;  ///< mean of the tenth of streams (at least one) with the highest ratio
     double observed = 0;     ///< windows at or below the level
   };
   std::array<Ratio, 3> ratios;  ///< one a level
+  double within_twice = 0;      ///< share of streams with at most twice the promise at 1e-3
   std::uint64_t windows = 0;
 };
 

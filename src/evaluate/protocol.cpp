@@ -10,7 +10,7 @@
 namespace anomalyd::evaluate {
 namespace {
 
-constexpr std::array<Protocol, 5> kProtocols{{
+constexpr std::array<Protocol, 6> kProtocols{{
     {"skab", ProtocolKind::kSkab, "SKAB's data/: folders of *.csv with anomaly and changepoint",
      read_skab},
     {"nab", ProtocolKind::kNab, "NAB's data/ and labels/combined_windows.json", read_nab},
@@ -20,6 +20,9 @@ constexpr std::array<Protocol, 5> kProtocols{{
     {"recordings", ProtocolKind::kRecordings,
      "*.csv, normal and faulty ones told by their names; of the normal ones every other trains",
      read_recordings},
+    {"calibration", ProtocolKind::kCalibration,
+     "folders ucr, nab, skab, smd, msl, cwru, uestc_bearing, or some of them: their normal parts",
+     read_calibration},
 }};
 
 constexpr std::array<std::string_view, 5> kTimeColumns{"time", "timestamp", "datetime", "ts",

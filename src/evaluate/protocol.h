@@ -11,7 +11,7 @@
 namespace anomalyd::evaluate {
 
 /// Which protocol: what is read, and which figures count.
-enum class ProtocolKind { kSkab, kNab, kUcr, kCsv, kRecordings };
+enum class ProtocolKind { kSkab, kNab, kUcr, kCsv, kRecordings, kCalibration };
 
 struct ReadOptions {
   std::filesystem::path data;

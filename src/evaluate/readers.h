@@ -15,6 +15,8 @@ Result<Dataset> read_nab(const ReadOptions& options);
 Result<Dataset> read_ucr(const ReadOptions& options);
 Result<Dataset> read_csv(const ReadOptions& options);
 Result<Dataset> read_recordings(const ReadOptions& options);
+/// The normal parts of the other benchmarks, each in a folder of its name.
+Result<Dataset> read_calibration(const ReadOptions& options);
 
 inline constexpr std::size_t kSkabTrainRows = 400;
 inline constexpr std::size_t kMaxSeriesChannels = 256;

@@ -33,7 +33,10 @@ JudgedSeries judge(const Series& series, const SampleScores& scores, const Strea
   }
   for (const WindowScore& window : stream.windows) {
     if (window.begin < series.train || window.end > series.samples()) continue;
-    if (labelled_before[window.end] == labelled_before[window.begin]) {
+    if (labelled_before[window.end] != labelled_before[window.begin]) continue;
+    if (window.is_held) {
+      ++judged.held_windows;
+    } else {
       judged.normal_p_values.push_back(window.p_value);
     }
   }

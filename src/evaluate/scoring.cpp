@@ -160,17 +160,20 @@ class Keeper final : public stream::Observer {
  public:
   Keeper(const Grid& grid, std::size_t lead_in) : grid_(grid), lead_in_(lead_in) {}
 
-  void on_score(const stream::Stream&, TimeNs start, TimeNs end, float score, double p) override {
+  void on_score(const stream::Stream& stream, TimeNs start, TimeNs end, float score,
+                double p) override {
+    // Not every window of an alert is told of.
+    if (stream.machine.phase() == alert::Phase::kFiring) {
+      add_alert(stream.machine.start(), stream.machine.last_bad_end());
+    }
     const std::size_t begin = grid_.row(start);
     if (begin < lead_in_) return;
-    scores_.windows.push_back(
-        {begin - lead_in_, grid_.row(end) - lead_in_, static_cast<double>(score), p});
+    scores_.windows.push_back({begin - lead_in_, grid_.row(end) - lead_in_,
+                               static_cast<double>(score), p,
+                               stream.machine.phase() != alert::Phase::kQuiet});
   }
   void on_alert(const alert::Alert& alert, bool) override {
-    if (alert.state == alert::AlertState::kPending) return;
-    const std::size_t begin = std::max(grid_.row(alert.start), lead_in_) - lead_in_;
-    const std::size_t end = std::max(grid_.row(alert.end), lead_in_) - lead_in_;
-    if (end > begin) fired_[alert.start] = {begin, end};
+    if (alert.state != alert::AlertState::kPending) add_alert(alert.start, alert.end);
   }
   void on_alert_cancelled(const alert::Alert&) override {}
 
@@ -180,6 +183,12 @@ class Keeper final : public stream::Observer {
   }
 
  private:
+  void add_alert(TimeNs from, TimeNs to) {
+    const std::size_t begin = std::max(grid_.row(from), lead_in_) - lead_in_;
+    const std::size_t end = std::max(grid_.row(to), lead_in_) - lead_in_;
+    if (end > begin) fired_[from] = {begin, end};
+  }
+
   StreamScores scores_;
   const Grid& grid_;
   std::size_t lead_in_;

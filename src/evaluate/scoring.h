@@ -55,6 +55,7 @@ struct WindowScore {
   std::size_t end = 0;  ///< one past its last row
   double score = 0;     ///< NaN when it could not be scored
   double p_value = 0;
+  bool is_held = false;  ///< an alert was open already
 };
 
 /// What the daemon's code made of a series.

@@ -107,6 +107,8 @@ void archive_learned(Archive& archive, Stream& stream) {
   if (is_started && archive.ok()) {
     domain.detector->archive(*stream.learned, stream.windower.channels().size(), archive);
   }
+  stream.rates.archive(archive);
+  archive.within(stream.opening_p, 0, 1, "a p-value");
   stream.scores.archive(archive);
 }
 

@@ -282,7 +282,8 @@ void ShardStreams::judge(Stream& stream, const Waiting& window, float score,
                          std::span<const float> normalised, std::span<const float> raw) {
   const detect::Detector& detector = *stream.domain->detector;
   if (!std::isfinite(score)) score = std::numeric_limits<float>::quiet_NaN();
-  const double p = detector.p_value(*stream.learned, score);
+  const double calibrated = detector.p_value(*stream.learned, score);
+  const double p = stream.rates.p_value(calibrated);
   ++stream.windows_scored;
   stream.last_invalid = std::isnan(p);
   if (stream.last_invalid) ++stream.windows_invalid;
@@ -297,6 +298,7 @@ void ShardStreams::judge(Stream& stream, const Waiting& window, float score,
   if (change == alert::Change::kPending ||
       (change == alert::Change::kFired && stream.open == nullptr)) {
     open_alert(stream);
+    stream.opening_p = calibrated;
   }
   if (stream.machine.phase() != alert::Phase::kQuiet) {
     const bool peak = stream.machine.is_peak();
@@ -314,6 +316,7 @@ void ShardStreams::judge(Stream& stream, const Waiting& window, float score,
     }
   } else {
     end_alert(stream, change, window.end, "cleared");
+    stream.rates.add(calibrated);
     if (!stream.last_invalid) detector.update(*stream.learned, normalised);
   }
 }
@@ -365,6 +368,9 @@ void ShardStreams::end_alert(Stream& stream, alert::Change change, TimeNs at,
     return;
   }
   stream.open.reset();
+  // Of an alert its first window alone counts, and only now: the promise is on alerts, their
+  // windows are judged by what was normal before, and a fault must not become normal.
+  stream.rates.add(stream.opening_p);
 }
 
 void ShardStreams::apply(std::shared_ptr<const DomainSet> domains) {
@@ -386,6 +392,7 @@ void ShardStreams::apply(std::shared_ptr<const DomainSet> domains) {
     stream.before.add(stream.windower.counts());
     stream.windower = Windower();  // what the old one found was for the old rules
     stream.learned.reset();
+    stream.rates = {};
     stream.scores = {};  // of another detector: not to be compared
     stream.machine = {};
     stream.last_invalid = false;

@@ -15,6 +15,7 @@
 #include "alert/machine.h"
 #include "base/archive.h"
 #include "base/sample_batch.h"
+#include "detect/rate_tracking.h"
 #include "stream/domain.h"
 #include "stream/key_index.h"
 #include "stream/windower.h"
@@ -69,7 +70,9 @@ struct Stream {
   std::optional<detect::StreamState> learned;  ///< from the first window on
   alert::Rules rules;
   alert::Machine machine;
+  detect::RateTracking rates;          ///< of p-values, once they come
   std::unique_ptr<alert::Alert> open;  ///< the pending or firing alert
+  double opening_p = 1;                ///< of its first window, by the calibration
   TimeNs open_written = 0;             ///< event time at which `open` was last handed on
   ScoreRing scores;
   std::uint64_t no_domain = 0;  ///< samples that came while no domain took it

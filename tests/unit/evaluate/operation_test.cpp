@@ -142,7 +142,9 @@ TEST_CASE("The panel compares the observed with the nominal rate", "[evaluate][o
   CHECK(panel.ratios[0].worst_tenth == Approx((5 + 10 / 999.0 / 0.01) / 2));
   CHECK(panel.ratios[1].pooled == Approx(50 / 19999.0 / 0.001));
   CHECK(panel.ratios[2].pooled == 0);
+  CHECK(panel.within_twice == Approx(19 / 20.0));  // all but stream 3, which has 50 of 1000
   CHECK(std::isnan(calibration_panel({}).ratios[0].pooled));
+  CHECK(std::isnan(calibration_panel({}).within_twice));
 }
 
 }  // namespace

@@ -312,6 +312,37 @@ TEST_CASE("Recordings: names tell normal from faulty", "[evaluate][recordings]")
   CHECK(has(read_recordings(options).error().message, "0 match 'none*'"));
 }
 
+TEST_CASE("Calibration: the normal parts alone, of the sets that are there", "[evaluate]") {
+  const TemporaryFolder folder;
+  CHECK(has(message(read(folder, "calibration")), "expected one or more of the folders cwru, msl"));
+  make_folder(folder, "ucr");
+  make_folder(folder, "smd");
+  make_folder(folder, "uestc_bearing");
+  std::string rows;
+  for (int i = 0; i < 500; ++i) rows += std::to_string(i) + "\n";
+  folder.write("ucr/1_UCR_Anomaly_x_200_400_410.txt", rows);
+  folder.write("ucr/2_UCR_Anomaly_soon_200_290_300.txt", rows);  // nothing before its guard
+  folder.write("smd/m_train.csv", "time,a\n0,1\n60,2\n120,3\n180,4\n");
+  folder.write("smd/m_test.csv", "time,a,label\n0,1,1\n");
+  folder.write("uestc_bearing/N_800_1.csv", "a\n1\n2\n3\n4\n5\n6\n7\n8\n");
+  folder.write("uestc_bearing/B_800_1.csv", "a\n1\n2\n");
+  const auto dataset = read(folder, "calibration");
+  REQUIRE(dataset.ok());
+  const std::vector<Series>& series = dataset.value().series;
+  REQUIRE(series.size() == 3);
+  CHECK(series[0].name == "smd/m_train.csv");
+  CHECK(series[0].samples() == 4);
+  CHECK(series[0].train == 2);
+  CHECK(series[0].sample_seconds == 60);
+  CHECK(series[1].name == "ucr/1_UCR_Anomaly_x_200_400_410.txt");
+  CHECK(series[1].samples() == 299);  // row 399 is the labelled range's first, 100 before it
+  CHECK(series[1].values.size() == 299);
+  CHECK(series[1].train == 200);
+  CHECK(series[1].events.empty());
+  CHECK(series[2].name == "uestc_bearing/N_800_1.csv");
+  CHECK(series[2].train == 2);
+}
+
 TEST_CASE("Patterns, names and parts", "[evaluate][protocol]") {
   CHECK(matches("abc", "abc"));
   CHECK(matches("abc", "a*"));
@@ -324,7 +355,7 @@ TEST_CASE("Patterns, names and parts", "[evaluate][protocol]") {
   CHECK_FALSE(matches(std::string(2000, 'a'), "a*a*a*a*a*a*a*a*a*a*b"));
   const auto unknown = find_protocol("swat");
   REQUIRE_FALSE(unknown.ok());
-  CHECK(has(unknown.error().message, "skab, nab, ucr, csv, recordings"));
+  CHECK(has(unknown.error().message, "skab, nab, ucr, csv, recordings, calibration"));
   const TemporaryFolder folder;
   CHECK(has(message(read(folder, "ucr")), "no *.txt in it"));
   for (int i = 0; i < 6; ++i) {
