@@ -43,7 +43,11 @@ Change Machine::step(const Rules& rules, TimeNs window_start, TimeNs window_end,
   }
 
   held_until_ = std::max(held_until_, window_end);
-  if (!is_anomalous) return Change::kNone;
+  if (!is_anomalous) {
+    const bool is_over =
+        phase_ == Phase::kPending && held_long_enough(last_bad_end_, window_end, rules.hold_ns);
+    return is_over ? close() : Change::kNone;
+  }
   last_bad_end_ = std::max(last_bad_end_, window_end);
   is_peak_ = take_peak(p, score);
   if (phase_ == Phase::kFiring) return Change::kNone;

@@ -34,8 +34,10 @@ enum class Change : std::uint8_t {
 ///   phase     p <= fire_p               fire_p < p <= clear_p   p > clear_p
 ///   quiet     pending, or firing when   -                       -
 ///             confirm_windows is 1
-///   pending   firing once there are     stays                   quiet (cancelled)
-///             confirm_windows of them
+///   pending   firing once there are     stays; cancelled when   quiet (cancelled)
+///             confirm_windows of them   it ends hold_ns or more
+///                                       after the last anomalous
+///                                       one
 ///   firing    stays, hold begins anew   stays, hold begins anew quiet (resolved) when it ends
 ///                                                               hold_ns or more after the end of
 ///                                                               the last window that held

@@ -13,6 +13,7 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr std::size_t kSliceStreams = 256;
 constexpr std::size_t kSliceBytes = 1UL << 20U;
 constexpr int kIdleTimes = 4;
+constexpr std::chrono::seconds kFillingEvery{1};
 constexpr std::chrono::milliseconds kLook{20};
 
 /// Waits until the promise behind it is kept or dropped, or `given_up()`.
@@ -82,7 +83,13 @@ void Checkpointer::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, pause, [&] { return is_stopping_ || is_requested_; });
+      // A journal that fills up does not wait for the time.
+      const auto due = SteadyClock::now() + pause;
+      do {
+        wake_.wait_until(lock,
+                         std::min<SteadyClock::time_point>(due, SteadyClock::now() + kFillingEvery),
+                         [&] { return is_stopping_ || is_requested_; });
+      } while (!is_stopping_ && !is_requested_ && SteadyClock::now() < due && !is_filling());
       if (is_stopping_) return;
       is_requested_ = false;
     }
@@ -91,6 +98,11 @@ void Checkpointer::run() {
     pause =
         std::max<std::chrono::nanoseconds>(interval_, kIdleTimes * (SteadyClock::now() - begin));
   }
+}
+
+bool Checkpointer::is_filling() const {
+  const store::JournalFigures figures = journal_.figures();
+  return figures.needed_bytes > figures.max_bytes / 2;
 }
 
 bool Checkpointer::round(const RunOn& run_on) {

@@ -64,6 +64,8 @@ class Checkpointer {
 
   void run();
   bool round(const RunOn& run_on);
+  /// Half of what the journal may hold waits for a checkpoint.
+  bool is_filling() const;
   bool checkpoint(std::size_t shard, const RunOn& run_on);
   std::uint64_t least_written() const;
   /// Hands it to the database's thread and waits until it is written.

@@ -11,6 +11,7 @@
 #include "app/ingest_api.h"
 #include "app/process_metrics.h"
 #include "app/restart_keys.h"
+#include "app/systemd.h"
 #include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@ namespace anomalyd::app {
 namespace {
 
 constexpr std::size_t kAlertQueue = 10'000;
+constexpr std::chrono::minutes kLongStart{30};
 constexpr std::chrono::hours kPruneEvery{1};
 
 using prometheus::MetricFamily;
@@ -108,6 +110,11 @@ std::size_t Engine::shard_of(std::string_view key) const {
 }
 
 Status Engine::open_database() {
+  auto lock = store::FolderLock::take(config_.store_directory);
+  if (!lock.ok()) return lock.error();
+  store_lock_ = std::move(lock).value();
+  // The whole file is checked, which takes its time with the states of many streams in it.
+  notify_starting("checks the database", kLongStart);
   auto opened = store::Database::open(config_.store_directory / "anomalyd.db");
   if (!opened.ok()) return opened.error();
   database_ = std::move(opened).value();
@@ -122,6 +129,8 @@ Status Engine::open_journal() {
   options.sync = config_.sync;
   options.max_bytes = config_.journal_max_bytes;
   options.segment_bytes = std::min<std::size_t>(options.segment_bytes, options.max_bytes / 8);
+  // So that a group of what waits always finds room beside segments that may not go yet.
+  options.queue_bytes = std::min<std::size_t>(options.queue_bytes, options.max_bytes / 8);
   options.retention = config_.journal_retention;
   auto opened = store::Journal::open(files_, std::move(options), clock_);
   if (!opened.ok()) return opened.error();
@@ -210,8 +219,12 @@ Status Engine::recover() {
     log::warn("alerts that were open and whose streams are lost were resolved",
               {{"alerts", std::to_string(closed.value())}, {"reason", "restart"}});
   }
+  // What the checkpoints have passed may go at once, if it must; and what was scored again now is
+  // passed soon.
+  journal_->passed(restored_.first);
   journal_->start(restored_.last);
   checkpointer_->start();
+  if (replayed_.records > 0) checkpointer_->request();
   return Done{};
 }
 

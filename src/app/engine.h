@@ -26,6 +26,7 @@
 #include "http/server.h"
 #include "store/database.h"
 #include "store/file_system.h"
+#include "store/folder_lock.h"
 #include "store/journal.h"
 #include "stream/dispatcher.h"
 #include "stream/shard.h"
@@ -121,6 +122,7 @@ class Engine {
   store::FileSystem& files_;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   Metrics metrics_{*registry_};
+  store::FolderLock store_lock_;
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<AlertWriter> alert_writer_;
   mutable std::mutex domains_mutex_;

@@ -34,8 +34,9 @@ Status restore_positions(store::Database& database, const std::vector<stream::Sh
                          Restored& restored) {
   const auto rows = database.shard_checkpoints();
   if (!rows.ok()) return rows.error();
-  if (rows.value().empty()) return Done{};
-  restored.first = rows.value().front().position;
+  // Shards write their rows one after the other: from the first start on each must have one, or a
+  // crash between two of them would look like another number of shards.
+  if (!rows.value().empty()) restored.first = rows.value().front().position;
   for (const store::ShardCheckpoint& row : rows.value()) {
     restored.first = std::min(restored.first, row.position);
     restored.last = std::max(restored.last, row.position);
@@ -64,16 +65,16 @@ Status restore_positions(store::Database& database, const std::vector<stream::Sh
 /// Keeps the service manager from ending a start that goes on.
 class Progress {
  public:
-  void tell(std::uint64_t records) {
+  explicit Progress(std::string_view what) : what_(what) {}
+  void tell(std::uint64_t done) {
     const auto now = std::chrono::steady_clock::now();
     if (now < next_) return;
     next_ = now + kTellEvery;
-    notify_starting(
-        "scores again what came since the last checkpoint: batch " + std::to_string(records),
-        kMoreTime);
+    notify_starting(std::string(what_) + ": " + std::to_string(done), kMoreTime);
   }
 
  private:
+  std::string_view what_;
   std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + kTellEvery;
 };
 
@@ -93,7 +94,9 @@ Result<Restored> restore_streams(store::Database& database,
   Restored restored;
   Status status = restore_positions(database, shards, restored);
   if (!status.ok()) return status.error();
+  Progress progress("reads the states of streams");
   status = database.each_stream_checkpoint([&](const store::StreamCheckpoint& row) -> Status {
+    progress.tell(restored.streams);
     restored.last = std::max(restored.last, row.position);
     const std::size_t shard = stream::shard_of(hash_bytes(row.stream), shards.size());
     const auto done = shards[shard]->stopped_streams().restore(row.stream, row.position, row.state);
@@ -120,7 +123,7 @@ Result<Replayed> replay_journal(store::Journal& journal, std::uint64_t after,
                                 stream::Dispatcher& dispatcher,
                                 const std::vector<stream::Shard*>& shards) {
   Replayed replayed;
-  Progress progress;
+  Progress progress("scores again what came since the last checkpoint, batch");
   std::uint64_t last = 0;
   const Status status =
       journal.replay(after, [&](std::uint64_t position, std::string_view payload) -> Status {

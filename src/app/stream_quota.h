@@ -15,7 +15,8 @@ namespace anomalyd::app {
 
 /// Holds tokens to the streams that they may bring: those that match the token's patterns, and no
 /// more of them than it may have. What a token has brought once it keeps until the daemon ends or
-/// the token is taken away, as the shards remember streams until the daemon ends.
+/// the token is taken away, while the shards keep
+/// streams over restarts: after one a token may bring as many new ones again.
 ///
 /// Cost      nothing for a token without limits; else, for every run of a batch, a match with each
 ///           of its patterns (not under the lock) and a look-up. Some 40 bytes a stream and token.

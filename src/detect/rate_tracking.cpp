@@ -14,7 +14,7 @@ constexpr double level_of(std::size_t k) {
   const double decades = 1 + 0.5 * static_cast<double>(std::min(k, kHalves));
   return decades + (k > kHalves ? static_cast<double>(k - kHalves) : 0);
 }
-constexpr double most_of(std::size_t k) { return std::max(RateTracking::kMost, level_of(k)); }
+constexpr double most_of(std::size_t k) { return level_of(k) + RateTracking::kMostRise; }
 
 struct Level {
   double promised = 0;  // a_k
@@ -37,14 +37,14 @@ const std::array<Level, RateTracking::kLevels>& levels() {
 }  // namespace
 
 RateTracking::RateTracking() {
-  for (std::size_t k = 0; k < kLevels; ++k) thresholds_[k] = static_cast<float>(level_of(k));
+  for (std::size_t k = 0; k < kLevels; ++k) thresholds_[k] = level_of(k);
 }
 
 double RateTracking::p_value(double p) const {
   if (!(p < 1)) return p;
   std::array<double, kLevels> thresholds{};
   for (std::size_t k = kLevels; k-- > 0;) {
-    thresholds[k] = static_cast<double>(thresholds_[k]);
+    thresholds[k] = thresholds_[k];
     if (k + 1 < kLevels) thresholds[k] = std::min(thresholds[k], thresholds[k + 1]);
   }
   const double x = -std::log10(p);
@@ -65,21 +65,19 @@ void RateTracking::add(double p) {
   if (std::isnan(p)) return;
   const double x = -std::log10(p);
   for (std::size_t k = 0; k < kLevels; ++k) {
-    const auto threshold = static_cast<double>(thresholds_[k]);
-    const double passed = x > threshold ? 1 : 0;
-    const double moved = threshold + levels()[k].step * (passed - levels()[k].promised);
-    thresholds_[k] = static_cast<float>(std::clamp(moved, kLeast * level_of(k), most_of(k)));
+    const double passed = x > thresholds_[k] ? 1 : 0;
+    const double moved = thresholds_[k] + levels()[k].step * (passed - levels()[k].promised);
+    thresholds_[k] = std::clamp(moved, kLeast * level_of(k), most_of(k));
   }
   for (std::size_t k = 0; k + 1 < kCoupled; ++k) {
-    const float above = thresholds_[k] - thresholds_[k + 1];
+    const double above = thresholds_[k] - thresholds_[k + 1];
     if (above > 0) thresholds_[k + 1] += above / 2;
   }
 }
 
 void RateTracking::archive(Archive& archive) {
   for (std::size_t k = 0; k < kLevels; ++k) {
-    archive.within(thresholds_[k], static_cast<float>(kLeast * level_of(k)),
-                   static_cast<float>(most_of(k)), "a threshold");
+    archive.within(thresholds_[k], kLeast * level_of(k), most_of(k), "a threshold");
   }
 }
 

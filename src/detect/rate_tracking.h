@@ -21,15 +21,16 @@ namespace anomalyd::detect {
 ///  - a common level is never held above a rarer one: what is often a little odd does not hide what
 ///    is rare. Among the first kCoupled levels the rarer one gives way by half instead. The levels
 ///    go as far as any alert's p-value: a threshold that is not passed before an alert opens cannot
-///    run away from a fault that comes on over some windows.
+///    run away from a fault that comes on over some windows. A p-value is read off the lower
+///    thresholds that this leaves, so that such a level is passed more often than it promises;
 ///  - thresholds stay above kLeast of their level: a quiet stream does not become touchy;
-///  - and below kMost: none becomes blind for good;
+///  - and at most kMostRise above it: none becomes blind for good;
 ///  - the caller adds no window of an open alert but the one that opened it, once it has ended, so
 ///    that a fault does not make itself normal. A recurring one costs a step each time.
 ///
 /// Units     p-values in and out, in [kMinPValue, 1]; NaN stays NaN and 1 stays 1.
 /// Numerics  p' does not fall when p rises. A function of the added p-values in their order.
-/// Cost      some 20 flops a level and three powers; 76 bytes.
+/// Cost      some 20 flops a level and three powers; 152 bytes.
 /// Threads   a value.
 /// Source    Gibbs and Candes 2021 (adaptive conformal inference); Angelopoulos, Candes and
 ///           Tibshirani 2023 (quantile tracking). The coupling and the bounds are ours.
@@ -40,7 +41,7 @@ class RateTracking {
   static constexpr double kMostStep = 1.5;  ///< decades
   static constexpr std::size_t kCoupled = 8;
   static constexpr double kLeast = 0.3;
-  static constexpr double kMost = 12;
+  static constexpr double kMostRise = 4;  ///< decades
 
   RateTracking();
   double p_value(double p) const;
@@ -48,7 +49,8 @@ class RateTracking {
   void archive(Archive& archive);
 
  private:
-  std::array<float, kLevels> thresholds_{};
+  // A step down at a rare level is less than a float can tell.
+  std::array<double, kLevels> thresholds_{};
 };
 
 }  // namespace anomalyd::detect

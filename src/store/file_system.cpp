@@ -75,7 +75,9 @@ class RealFileSystem final : public FileSystem {
     std::error_code failure;
     std::filesystem::create_directories(folder, failure);
     if (failure) return file_error(folder, "mkdir", failure.value());
-    return Done{};
+    // Else a power cut could take the folder with all that is synced in it.
+    const std::filesystem::path above = folder.parent_path();
+    return above.empty() ? Status{Done{}} : sync_folder(above);
   }
 
   Result<std::vector<std::string>> list(const std::filesystem::path& folder) override {

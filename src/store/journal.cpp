@@ -53,10 +53,14 @@ class Journal::Impl {
   }
 
   Status append(std::string record, Kept kept) {
-    if (record.size() - kRecordHeaderBytes > kMaxPayloadBytes) {
+    // One that is larger than a part of the whole might never find room: it would be refused, sent
+    // again, and refused.
+    const std::uint64_t most = std::min<std::uint64_t>(kMaxPayloadBytes, options_.max_bytes / 4);
+    if (record.size() - kRecordHeaderBytes > most) {
       return Error{ErrorCode::kInvalidArgument,
                    "journal: a record of " + std::to_string(record.size()) + " bytes, at most " +
-                       std::to_string(kMaxPayloadBytes) + " are allowed"};
+                       std::to_string(most) +
+                       " are allowed (a quarter of store.journal_max_bytes)"};
     }
     seal_record(record);
     const std::lock_guard lock(mutex_);
@@ -156,7 +160,7 @@ class Journal::Impl {
       // After a failed sync nobody can tell what of the segment is on the disk: all that is not
       // confirmed is written once more, into a new one. That also is all there is to try when
       // passed segments fill the disk.
-      files_.prune(wanted_prune(), true);
+      files_.prune(wanted_prune(), status.error().code == ErrorCode::kExhausted);
       status = files_.commit(next_, records);
       if (!status.ok()) note_failure(status.error());
     }
@@ -174,7 +178,8 @@ class Journal::Impl {
   }
 
   void try_again() {
-    files_.prune(wanted_prune(), true);
+    const std::optional<Error> why = trouble();
+    files_.prune(wanted_prune(), why && why->code == ErrorCode::kExhausted);
     // Of one that was too large for the limit, others must not suffer for ever.
     const Status status =
         files_.probe(next_, std::min<std::uint64_t>(group_bytes_, options_.segment_bytes));
@@ -220,6 +225,7 @@ class Journal::Impl {
     const std::lock_guard lock(mutex_);
     figures_.position = next_ - 1;
     figures_.bytes = files_.bytes();
+    figures_.needed_bytes = files_.bytes_after(passed_);
     figures_.max_bytes = options_.max_bytes;
     figures_.segments = files_.count();
     figures_.queue_capacity = options_.queue_bytes;

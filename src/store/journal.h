@@ -45,12 +45,13 @@ struct JournalDamage {
 };
 
 struct JournalFigures {
-  std::uint64_t position = 0;  ///< of the last record that is kept
-  std::uint64_t records = 0;   ///< kept since start()
-  std::uint64_t commits = 0;   ///< groups in which they were
-  double commit_seconds = 0;   ///< spent on writing and syncing them
-  std::uint64_t failures = 0;  ///< writes and syncs that the disk refused
-  std::uint64_t bytes = 0;     ///< of all segments
+  std::uint64_t position = 0;      ///< of the last record that is kept
+  std::uint64_t records = 0;       ///< kept since start()
+  std::uint64_t commits = 0;       ///< groups in which they were
+  double commit_seconds = 0;       ///< spent on writing and syncing them
+  std::uint64_t failures = 0;      ///< writes and syncs that the disk refused
+  std::uint64_t bytes = 0;         ///< of all segments
+  std::uint64_t needed_bytes = 0;  ///< of segments with records that have not passed
   std::uint64_t max_bytes = 0;
   std::size_t segments = 0;
   std::size_t queued_bytes = 0;  ///< waiting to be written

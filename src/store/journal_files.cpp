@@ -31,6 +31,15 @@ std::uint64_t SegmentFiles::bytes() const {
   return total;
 }
 
+std::uint64_t SegmentFiles::bytes_after(std::uint64_t position) const {
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    const bool has_passed = i + 1 < segments_.size() && segments_[i + 1].first <= position + 1;
+    if (!has_passed) total += segments_[i].bytes;
+  }
+  return total;
+}
+
 Status SegmentFiles::open() {
   Status status = files_.make_folder(options_.folder);
   if (status.ok()) status = find_segments();

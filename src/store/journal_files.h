@@ -43,6 +43,8 @@ class SegmentFiles {
 
   std::uint64_t last() const { return last_; }  ///< position found by open()
   std::uint64_t bytes() const;
+  /// Of the segments with records after this position.
+  std::uint64_t bytes_after(std::uint64_t position) const;
   std::size_t count() const { return segments_.size(); }
   const JournalDamage& damage() const { return damage_; }
 

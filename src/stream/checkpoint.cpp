@@ -182,6 +182,7 @@ Result<Restored> ShardStreams::restore(std::string_view key, std::uint64_t posit
   if (outcome == Restored::kAnew) {
     end_alert(added, added.machine.close(), added.machine.last_bad_end(), "reload");
     added.machine = {};
+    added.rates = {};
     added.last_invalid = false;
     added.before.add(added.windower.counts());
     added.windower = Windower();

@@ -293,8 +293,12 @@ void ShardStreams::judge(Stream& stream, const Waiting& window, float score,
   stream.scores.push({window.end, score, static_cast<float>(p)}, bound);
   observer_.on_score(stream, window.start, window.end, score, p);
 
-  const alert::Change change =
-      stream.machine.step(stream.rules, window.start, window.end, p, static_cast<double>(score));
+  // An open alert is held by no window that the calibration would not: thresholds that sank in
+  // quiet times stand still now, and what is usual again must end it.
+  const double judged =
+      stream.machine.phase() == alert::Phase::kQuiet ? p : std::max(p, calibrated);
+  const alert::Change change = stream.machine.step(stream.rules, window.start, window.end, judged,
+                                                   static_cast<double>(score));
   if (change == alert::Change::kPending ||
       (change == alert::Change::kFired && stream.open == nullptr)) {
     open_alert(stream);

@@ -1,6 +1,7 @@
 // What a sender, a scraper and the next start see of the journal and of the checkpoints.
 #include <sqlite3.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -106,6 +107,42 @@ TEST_CASE("With any number of shards a start goes on where the last one ended",
     CHECK(daemon.get_json("/api/v1/alerts").at("alerts").empty());
     daemon.engine().stop();
   }
+}
+
+/// Rows of a table while the daemon runs.
+int count_rows(const TempDir& dir, const char* table) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open((dir.path() / "anomalyd.db").c_str(), &database) == SQLITE_OK);
+  int rows = 0;
+  const auto take = [](void* into, int, char** values, char**) {
+    *static_cast<int*>(into) = std::atoi(values[0]);
+    return 0;
+  };
+  const std::string sql = std::string("SELECT count(*) FROM ") + table;
+  REQUIRE(sqlite3_exec(database, sql.c_str(), take, &rows, nullptr) == SQLITE_OK);
+  sqlite3_close(database);
+  return rows;
+}
+
+// Else a crash after the first shard's first checkpoint would look like another number of shards,
+// and the others would begin where that one is.
+TEST_CASE("Every shard has its place from the first start on", "[integration][journal]") {
+  const TempDir dir;
+  RunningEngine daemon(make_config(dir, "[stream]\nshards = 3\n"));
+  CHECK(count_rows(dir, "shard_checkpoint") == 3);
+}
+
+TEST_CASE("A second daemon leaves the first one's store alone", "[integration][journal][errors]") {
+  const TempDir dir;
+  const Config config = make_config(dir);
+  RunningEngine daemon(config);
+  const auto second = Engine::make(config, system_clock());
+  const Status started = second->start();
+  REQUIRE_FALSE(started.ok());
+  CHECK(started.error().message.find("another anomalyd uses this folder") != std::string::npos);
+  Machine machine("s");
+  daemon.write(machine.lines(100));
+  CHECK(daemon.await_received("s", 100));
 }
 
 TEST_CASE("Without its last checkpoint the journal brings a stream back",
