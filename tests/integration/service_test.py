@@ -65,6 +65,9 @@ class Service(unittest.TestCase):
         with Notified() as notified:
             with Daemon(DOMAIN, {"NOTIFY_SOCKET": notified.path,
                                  "WATCHDOG_USEC": "2000000"}) as daemon:
+                # A large database takes its time.
+                self.assertEqual(notified.next(), {"STATUS": "checks the database",
+                                                   "EXTEND_TIMEOUT_USEC": "1800000000"})
                 self.assertEqual(notified.next(), {"READY": "1"})
                 times = notified.watchdogs(3)
                 # Twice as often as the time after which systemd would kill it.

@@ -86,8 +86,14 @@ TEST_CASE("The state machine takes these steps", "[alert][machine]") {
   SECTION("between the two p-values a pending alert stays and keeps its count") {
     run(rules, {{1, kBad, Change::kPending, Phase::kPending, true},
                 {2, kBetween, Change::kNone, Phase::kPending, false},
-                {100, kAtClear, Change::kNone, Phase::kPending, false},
-                {101, kAtFire, Change::kFired, Phase::kFiring, false}});
+                {5, kAtClear, Change::kNone, Phase::kPending, false},
+                {100, kAtFire, Change::kFired, Phase::kFiring, false}});
+  }
+  SECTION("but not for longer than the hold") {
+    run(rules, {{1, kBad, Change::kPending, Phase::kPending, true},
+                {5, kBetween, Change::kNone, Phase::kPending, false},
+                {6, kAtClear, Change::kCancelled, Phase::kQuiet, false},
+                {7, kBetween, Change::kNone, Phase::kQuiet, false}});
   }
   SECTION("between the two p-values a firing alert stays and the hold begins anew") {
     run(rules, {{1, kBad, Change::kPending, Phase::kPending, true},

@@ -15,27 +15,13 @@ TEST_CASE("What a reload cannot take over is named, key by key", "[app][config][
              "[[domain]]\nname = \"a\"\nhold = \"9s\"\n[domain.train]\nseed = 5\n")
             .empty());
   const std::vector<std::string> all{
-      "http.listen",
-      "http.threads",
-      "http.workers",
-      "http.max_body_bytes",
-      "http.max_header_bytes",
-      "http.max_target_bytes",
-      "http.max_connections",
-      "http.request_timeout",
-      "http.idle_timeout",
-      "ingest.max_rows",
-      "ingest.max_json_depth",
-      "ingest.max_decompressed_bytes",
-      "ingest.max_future",
-      "ingest.max_past",
-      "stream.shards",
-      "stream.queue_samples",
-      "stream.max_streams",
-      "stream.score_history_bytes",
-      "store.directory",
-      "store.alert_retention",
-      "daemon.drain_timeout",
+      "http.listen",          "http.threads",          "http.workers",
+      "http.max_body_bytes",  "http.max_header_bytes", "http.max_target_bytes",
+      "http.max_connections", "http.request_timeout",  "http.idle_timeout",
+      "ingest.max_rows",      "ingest.max_json_depth", "ingest.max_decompressed_bytes",
+      "ingest.max_future",    "ingest.max_past",       "stream.shards",
+      "stream.queue_samples", "stream.max_streams",    "stream.score_history_bytes",
+      "store.directory",      "store.alert_retention", "daemon.drain_timeout",
   };
   CHECK(keys("[http]\nlisten = \"127.0.0.1:1\"\nthreads = 3\nworkers = 3\n"
              "max_body_bytes = 2048\nmax_header_bytes = 2048\nmax_target_bytes = 2048\n"

@@ -184,7 +184,8 @@ TEST_CASE("Every kind is in the table", "[detect]") {
              (kind.online ? " online" : "") + "; ";
   }
   CHECK(names ==
-        "autoencoder trained; discriminator trained; full online; hybrid trained; pca trained; standard online; tiny online; "
+        "autoencoder trained; discriminator trained; full online; hybrid trained; pca trained; "
+        "standard online; tiny online; "
         "zscore online; ");
 }
 

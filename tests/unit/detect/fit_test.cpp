@@ -160,7 +160,8 @@ TEST_CASE("A fit that cannot be is refused with the reason", "[detect][fit][erro
 
   auto options = good;
   options.info.kind = "transformer";
-  CHECK(holds(refusal({}, options), "known: autoencoder, discriminator, full, hybrid, pca, standard"));
+  CHECK(holds(refusal({}, options),
+              "known: autoencoder, discriminator, full, hybrid, pca, standard"));
   options.info.kind = "zscore";
   CHECK(holds(refusal({}, options), "no file to train"));
   options = good;

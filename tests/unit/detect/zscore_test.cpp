@@ -200,7 +200,8 @@ TEST_CASE("A detector without a file is refused when it cannot be", "[detect][zs
   DetectorInfo info = zscore_info();
   info.kind = "gan";
   CHECK(refusal(info) ==
-        "detector: unknown kind \"gan\", known: autoencoder, discriminator, full, hybrid, pca, standard, "
+        "detector: unknown kind \"gan\", known: autoencoder, discriminator, full, hybrid, pca, "
+        "standard, "
         "tiny, zscore");
   info.kind = "autoencoder";
   CHECK(refusal(info).find("needs a trained file; without one: full") != std::string::npos);
