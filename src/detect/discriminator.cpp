@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/time.h"
 #include "base/worker_pool.h"
@@ -325,6 +326,8 @@ class DiscriminatorMember final : public Member {
 Result<std::unique_ptr<Member>> fit_discriminator(const FitInput& input) {
   auto model = train_discriminator(input);
   if (!model.ok()) return model.error();
+  // It learned from both parts.
+  input.report.train_windows += std::exchange(input.report.validation_windows, 0);
   return std::unique_ptr<Member>(std::make_unique<DiscriminatorMember>(std::move(model).value()));
 }
 

@@ -126,12 +126,12 @@ Split split_in_time(const std::vector<Span>& usable, Index gap) {
 }
 
 /// Some number of windows in all that is surely enough, for the message.
-std::size_t windows_needed(Index gap) {
+std::size_t windows_needed(Index gap, std::size_t recordings) {
   double most = 0;
   for (std::size_t part = 0; part < kParts; ++part) {
     most = std::max(most, static_cast<double>(kLeast[part] + 1) / kShares[part]);
   }
-  const double uncut = static_cast<double>(gap) / kMostGapOfOne;
+  const double uncut = static_cast<double>(gap) / (recordings == 1 ? kMostGapOfOne : kMostGap);
   return static_cast<std::size_t>(
       std::ceil(std::max(most + 2.0 * static_cast<double>(gap), uncut)));
 }
@@ -293,7 +293,7 @@ Result<Fitted> fit_detector(const std::vector<Matrix<float>>& recordings,
     }
     return refuse(text + " leave " + std::to_string(got) + " for " + kNames[part] +
                   ", which needs " + std::to_string(kLeast[part]) + ": expected at least " +
-                  std::to_string(windows_needed(gap)) + " in one recording");
+                  std::to_string(windows_needed(gap, usable.size())) + " in one recording");
   }
 
   if (Status status = material.learn_domain(split[kTrain]); !status.ok()) return status.error();

@@ -67,9 +67,7 @@ Result<Fitted> fit_hybrid(const std::vector<Matrix<float>>& recordings, const Fi
   const Result<Preset> preset = make_preset(options.info.kind);
   if (!preset.ok()) return preset.error();
   DetectorInfo info = options.info;
-  if (info.normaliser != NormaliserKind::kStream) {
-    return refuse(info.kind + " learns each stream by itself: expected the normaliser \"stream\"");
-  }
+  if (Status fits = check_portfolio(info); !fits.ok()) return refuse(fits.error().message);
   if (info.channels.size() > kMostHybridChannels) {
     return refuse(info.kind + ": " + std::to_string(info.channels.size()) +
                   " channels, expected at most " + std::to_string(kMostHybridChannels) +
@@ -101,8 +99,8 @@ Result<Fitted> fit_hybrid(const std::vector<Matrix<float>>& recordings, const Fi
 Result<LoadedDetector> load_hybrid(const MemberFile& file) {
   const Result<Preset> preset = make_preset(file.info.kind);
   if (!preset.ok()) return Error{ErrorCode::kUnsupported, preset.error().message};
-  if (file.info.normaliser != NormaliserKind::kStream) {
-    return Error{ErrorCode::kCorrupt, "normaliser: expected \"stream\""};
+  if (Status fits = check_portfolio(file.info); !fits.ok()) {
+    return Error{ErrorCode::kCorrupt, fits.error().message};
   }
   if (file.info.channels.size() > kMostHybridChannels) {
     return Error{ErrorCode::kCorrupt,

@@ -25,10 +25,10 @@ struct Networks {
 };
 
 /// Trains the networks on the first kNetworkShare of each recording, in the scale that its stream
-/// would learn from it: what is left is new to them, so that a stream that is learned from the same
-/// recording knows how they score what they have not seen.
-/// Errors   kInvalidArgument: a normaliser that is not kStream, more than kMostHybridChannels
-///          channels, too few windows, training's.
+/// would learn from it: what is left is new to them, so that of a stream that is learned from the
+/// same recording the tails also hold scores of what they have not seen.
+/// Errors   kInvalidArgument: check_portfolio(), more than kMostHybridChannels channels, too few
+///          windows, training's.
 Result<Fitted> fit_hybrid(const std::vector<nn::Matrix<float>>& recordings,
                           const FitOptions& options);
 /// Errors   kCorrupt, kUnsupported: see load_detector().
@@ -38,6 +38,9 @@ inline constexpr double kNetworkShare = 0.75;
 /// The discriminator did harm on wider streams (docs/detectors.md).
 inline constexpr std::size_t kMostHybridChannels = 8;
 
+/// portfolio.cpp: what every portfolio needs of its settings.
+/// Errors   kInvalidArgument: normaliser, hop_samples, learn_windows.
+Status check_portfolio(const DetectorInfo& info);
 /// portfolio.cpp: the detector of these parts.
 std::shared_ptr<const Detector> compose_portfolio(const DetectorInfo& info, const Preset& preset,
                                                   Networks networks);

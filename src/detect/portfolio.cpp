@@ -345,20 +345,31 @@ std::shared_ptr<const Detector> compose_portfolio(const DetectorInfo& info, cons
   return std::make_shared<PortfolioDetector>(info, preset, std::move(networks));
 }
 
+Status check_portfolio(const DetectorInfo& info) {
+  const auto refuse = [&](const std::string& what) {
+    return Error{ErrorCode::kInvalidArgument, info.kind + ": " + what};
+  };
+  if (info.normaliser != NormaliserKind::kStream) {
+    return refuse(
+        "it goes from sample to sample and learns each stream by itself; expected the normaliser "
+        "\"stream\"");
+  }
+  if (info.hop_samples > kMostHop) {
+    return refuse("hop_samples is " + std::to_string(info.hop_samples) + ", expected at most " +
+                  std::to_string(kMostHop));
+  }
+  // Fewer windows do not calibrate: the stream would learn for ever.
+  if (info.learn_windows < kMinOnlineLearnWindows) {
+    return refuse("learn_windows is " + std::to_string(info.learn_windows) +
+                  ", expected at least " + std::to_string(kMinOnlineLearnWindows));
+  }
+  return Done{};
+}
+
 Result<std::shared_ptr<const Detector>> make_portfolio(const DetectorInfo& info) {
   const Result<Preset> preset = make_preset(info.kind);
   if (!preset.ok()) return preset.error();
-  if (info.normaliser == NormaliserKind::kWindow) {
-    return Error{ErrorCode::kInvalidArgument,
-                 info.kind +
-                     ": it goes from sample to sample, so that there is no window to make alike; "
-                     "expected the normaliser \"stream\""};
-  }
-  if (info.hop_samples > kMostHop) {
-    return Error{ErrorCode::kInvalidArgument, info.kind + ": hop_samples is " +
-                                                  std::to_string(info.hop_samples) +
-                                                  ", expected at most " + std::to_string(kMostHop)};
-  }
+  if (Status fits = check_portfolio(info); !fits.ok()) return fits.error();
   return std::shared_ptr<const Detector>(std::make_shared<PortfolioDetector>(info, preset.value()));
 }
 

@@ -20,7 +20,8 @@ struct TrainedMember {
 /// Scores the last samples of a stream by a discriminator, every kNetworkStep samples; in between
 /// the last score stands. It learns nothing from a stream.
 ///
-/// Numerics  when it runs depends on the number of the sample alone.
+/// Numerics  it runs at every kNetworkStep-th sample of the stream, and at the first one after an
+///           interruption that ends a whole window.
 /// Cost      a forward pass every kNetworkStep samples.
 TrainedMember stream_discriminator(std::shared_ptr<const Discriminator> model);
 

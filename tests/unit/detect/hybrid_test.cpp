@@ -115,6 +115,12 @@ TEST_CASE("A hybrid that cannot be is refused with the reason", "[detect][hybrid
   const auto refused = fit_detector({machine(300, 32, 1)}, options);
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().message.find("expected the normaliser \"stream\"") != std::string::npos);
+  FitOptions hasty = hybrid_options();
+  hasty.info.learn_windows = 20;
+  const auto short_span = fit_detector({machine(300, 32, 1)}, hasty);
+  REQUIRE_FALSE(short_span.ok());
+  CHECK(short_span.error().message.find("learn_windows is 20, expected at least 40") !=
+        std::string::npos);
   const auto few = fit_detector({machine(40, 32, 1)}, hybrid_options());
   REQUIRE_FALSE(few.ok());
   CHECK(few.error().message.find("expected at least 64") != std::string::npos);
